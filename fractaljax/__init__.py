@@ -1,0 +1,60 @@
+"""fractaljax: train millions of small networks, one a pixel, in one compiled call.
+
+    import fractaljax as fj
+    spec, window = fj.load("configs/paper/tanh.yaml", ["steps=100"], only="overview")
+    field = fj.scan(spec, window.resized(64))
+    field["measure"]                     # [ny, nx], row 0 and column 0 the lowest values
+
+Names are imported when they are first used, so that `import fractaljax` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fractaljax.config import Experiment
+    from fractaljax.engine.train import train
+    from fractaljax.errors import FractaljaxError
+    from fractaljax.families.fractal import load, prepare, scan
+    from fractaljax.field import Field
+    from fractaljax.registry import register
+    from fractaljax.spec import Part, Spec, facets
+    from fractaljax.store import open_field as open
+    from fractaljax.types import Data, Fold, Model, Problem, Rule, Snapshot
+    from fractaljax.window import Axis, Window
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Spec": "spec",  # what one training is
+    "Part": "spec",
+    "facets": "spec",
+    "Axis": "window",  # where to look
+    "Window": "window",
+    "load": "families.fractal",  # a config -> Spec, Window
+    "prepare": "families.fractal",  # JAX's precision and devices, for scripts without a config
+    "scan": "families.fractal",  # Spec, Window -> Field
+    "train": "engine.train",  # one network
+    "Field": "field",  # the result
+    "open": "store",  # a folder -> Field
+    "Experiment": "config",
+    "FractaljaxError": "errors",
+    "register": "registry",  # parts of your own, and the contracts they fulfil
+    "Data": "types",
+    "Model": "types",
+    "Problem": "types",
+    "Fold": "types",
+    "Rule": "types",
+    "Snapshot": "types",
+    "laws": "laws",
+}
+__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fractaljax' has no attribute '{name}'")
+    module = importlib.import_module(f"fractaljax.{_HOMES[name]}")
+    if name == "laws":
+        return module
+    return module.open_field if name == "open" else getattr(module, name)

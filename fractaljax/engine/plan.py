@@ -1,0 +1,219 @@
+"""How to run on this machine: precision, devices, chunk, tile, compilation cache.
+
+On CPU the devices are the cores and a chunk fits the cache of one core; on a GPU or TPU there is
+one chunk as large as its memory allows. What was measured once is kept as *wisdom* in the user's
+cache folder.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from fractaljax.engine import program
+from fractaljax.engine.program import PIXELS
+from fractaljax.engine.streams import shared_draws
+from fractaljax.errors import FractaljaxError
+from fractaljax.spec import Spec
+from fractaljax.window import Window
+
+CPU_CHUNKS = (1, 2, 4, 8, 16, 32, 64)
+CACHE_OF_A_CORE = 2**20  # bytes that one chunk may work on: half of a usual second-level cache
+MEMORY_SHARE = 0.8  # of what is free on an accelerator
+WORTH_MEASURING = 2e7  # network-steps, some minutes on two cores: below, measuring costs more
+SAMPLE_STEPS, SAMPLE_PIXELS = 50, 512  # of one measurement
+CPU_TILE, ACCELERATOR_TILE, MAX_TILES = 64, 512, 16_384
+
+
+class Numeric(NamedTuple):
+    """What the user pinned; None is free."""
+
+    chunk: int | None
+    tile: int | None
+    backend: str
+
+
+def prepare(dtype: str, devices: int | None = None) -> None:
+    """Sets JAX up for a precision and this machine; for entry points, before any computation.
+
+    Args:
+        dtype: `float32` or `float64`; flips JAX's global switch.
+        devices: virtual CPU devices (default: one a core this process may use).
+    """
+    jax.config.update("jax_enable_x64", dtype == "float64")
+    try:
+        jax.config.update("jax_num_cpu_devices", devices or cores())
+    except RuntimeError:
+        pass  # the backend already runs with the devices it has; `mesh` checks the number
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cache_folder() -> Path:
+    """Where compiled programs and wisdom are kept for this user."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "fractaljax"
+
+
+def mesh(devices: int | None = None) -> Mesh:
+    """The first `devices` devices (default: all) as a one-dimensional mesh."""
+    found = jax.devices()
+    if devices is not None and not 1 <= devices <= len(found):
+        raise FractaljaxError(
+            f"devices={devices}: this process has {len(found)} ({found[0].platform}); allowed are 1 to {len(found)}"
+        )
+    return Mesh(np.array(found[:devices]), (PIXELS,))
+
+
+def settle(spec: Spec, window: Window, names: tuple[str, ...], mesh: Mesh, asked: Numeric) -> dict[str, Any]:
+    """The numeric setting of a scan: what was pinned, and the rest chosen for this machine."""
+    for name, value, least in (("chunk", asked.chunk, 1), ("tile", asked.tile, 0)):
+        if value is not None and value < least:
+            raise FractaljaxError(f"{name}={value}: at least {least}")
+    tile = tile_side(window, asked.backend) if asked.tile is None else asked.tile
+    chunk = asked.chunk or choose_chunk(spec, window, names, mesh, tile)
+    return {"chunk": chunk, "tile": tile, "backend": asked.backend}
+
+
+def agree(begun: dict[str, Any], asked: Numeric) -> dict[str, Any]:
+    """The numeric setting a store was begun with; raises when something else was pinned."""
+    for name, value in asked._asdict().items():
+        if value is not None and value != begun[name]:
+            raise FractaljaxError(
+                f"the store was begun with {name}={begun[name]}, and keeps it; {name}={value} needs "
+                "another --out, or --overwrite"
+            )
+    return begun
+
+
+def tile_side(window: Window, backend: str) -> int:
+    """Pixels along one side of a tile: some seconds of work, and not too many files."""
+    side = CPU_TILE if backend == "cpu" else ACCELERATOR_TILE
+    while len(window.tiles(side)) > MAX_TILES:
+        side *= 2
+    return side
+
+
+def choose_chunk(spec: Spec, window: Window, names: tuple[str, ...], mesh: Mesh, tile: int) -> int:
+    """Networks side by side on one device: known, measured when that pays, or estimated."""
+    known = _wisdom().get(_wisdom_key(spec, names, mesh))
+    if known:
+        return int(known["chunk"])
+    if window.size * spec.steps >= WORTH_MEASURING or mesh.devices.flat[0].platform != "cpu":
+        pixels = math.prod(window.tile_shape(tile))
+        rates = measure(spec, window, names, mesh, candidates(spec, names, mesh, pixels))
+        return max(rates, key=lambda chunk: rates[chunk])
+    return estimated_chunk(spec)
+
+
+def estimated_chunk(spec: Spec) -> int:
+    """Networks whose activations fit the cache of a core together, as a power of two."""
+    data, weights, _ = shared_draws(dataclasses.replace(spec, redraw=False))
+    widths = sum(leaf.shape[-1] for leaf in jax.tree.leaves(weights) if leaf.ndim > 1)
+    points = data.x.shape[0]
+    network = 3 * points * widths * np.dtype(spec.dtype).itemsize  # forward, backward and products
+    fitting = [c for c in CPU_CHUNKS if c * network <= CACHE_OF_A_CORE]
+    return fitting[-1] if fitting else 1
+
+
+def candidates(spec: Spec, names: tuple[str, ...], mesh: Mesh, pixels: int) -> list[int]:
+    """Chunks worth a try: around the estimate on CPU, the largest that fit on an accelerator."""
+    share = max(1, pixels // mesh.size)  # of one device
+    device = mesh.devices.flat[0]
+    if device.platform == "cpu":
+        estimate = estimated_chunk(spec)
+        return [c for c in CPU_CHUNKS if estimate / 4 <= c <= estimate * 4 and c <= share] or [1]
+    stats = device.memory_stats() or {}
+    free = stats.get("bytes_limit", 2**33) - stats.get("bytes_in_use", 0)
+    largest = min(largest_chunk(lambda c: _temporary_bytes(spec, names, mesh, c), free), share)
+    return sorted({max(1, largest >> shift) for shift in (0, 2, 4)})
+
+
+def largest_chunk(temporary: Any, free: int) -> int:
+    """The largest power of two whose program fits.
+
+    Args:
+        temporary: chunk -> bytes of scratch memory that the compiled program asks for.
+        free: bytes free on one device.
+    """
+    small, large = temporary(64), temporary(256)
+    network = max((large - small) / 192, 1)
+    chunk = 2 ** max(0, int(math.log2(max(free * MEMORY_SHARE / network, 1))))
+    while chunk > 1 and temporary(chunk) > free * MEMORY_SHARE:
+        chunk //= 2
+    return chunk
+
+
+def measure(
+    spec: Spec, window: Window, names: tuple[str, ...], mesh: Mesh, chunks: list[int]
+) -> dict[int, float]:
+    """Network-steps a second for each chunk, on rows of neighbours from across the window; the
+    best is kept as wisdom."""
+    short = dataclasses.replace(spec, steps=min(spec.steps, SAMPLE_STEPS))
+    rates = {}
+    for chunk in chunks:
+        pixels = max(SAMPLE_PIXELS, chunk * mesh.size)
+        points = _sample(window, pixels)
+        tile = program.compile_tile(short, names, pixels, chunk, mesh)
+        tile.run(points)
+        clock = time.perf_counter()
+        tile.run(points)
+        rates[chunk] = pixels * short.steps / (time.perf_counter() - clock)
+    best = max(rates, key=lambda chunk: rates[chunk])
+    _remember(_wisdom_key(spec, names, mesh), {"chunk": best, "rate": round(rates[best])})
+    return rates
+
+
+def _sample(window: Window, pixels: int) -> np.ndarray:
+    """Runs of neighbours from rows spread over the window, `[pixels, A]`."""
+    rows = np.linspace(0, window.grid[0] - 1, 8).round().astype(int)
+    tiles = [window.tiles(0)[0]._replace(top=int(r), bottom=int(r) + 1) for r in rows]
+    points = np.concatenate([window.points(t) for t in tiles])
+    return points[np.linspace(0, len(points) - 1, pixels).astype(int)]
+
+
+def _temporary_bytes(spec: Spec, names: tuple[str, ...], mesh: Mesh, chunk: int) -> int:
+    compiled = program.compile_tile(spec, names, chunk * mesh.size, chunk, mesh).compiled
+    return compiled.memory_analysis().temp_size_in_bytes
+
+
+def _wisdom_key(spec: Spec, names: tuple[str, ...], mesh: Mesh) -> str:
+    """What the best chunk depends on: everything but the seed, the steps and the plain values."""
+    device = mesh.devices.flat[0]
+    general = dataclasses.replace(spec, seed=0, steps=1)
+    text = repr((general, names, device.platform, device.device_kind, mesh.size, cores(), jax.__version__))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _wisdom() -> dict[str, Any]:
+    try:
+        return json.loads((cache_folder() / "wisdom.json").read_text())
+    except (OSError, ValueError):
+        return {}  # never measured here, or damaged: it is measured again
+
+
+def _remember(key: str, entry: dict[str, Any]) -> None:
+    """Adds an entry; a cache that cannot be written only costs a new measurement."""
+    path = cache_folder() / "wisdom.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            json.dump(_wisdom() | {key: entry}, file, indent=1)
+        os.replace(file.name, path)
+    except OSError:
+        return

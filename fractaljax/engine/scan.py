@@ -1,0 +1,177 @@
+"""A Spec over a Window: tile by tile through one compiled program."""
+
+import datetime
+import logging
+import math
+import subprocess
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from fractaljax.engine import plan, program
+from fractaljax.ledger import Ledger, Memory
+from fractaljax.errors import FractaljaxError
+from fractaljax.field import Field
+from fractaljax.spec import PART_ROLES, Spec, build
+from fractaljax.window import Tile, Window
+
+log = logging.getLogger("fractaljax")
+VERSIONED = ("fractaljax", "jax", "jaxlib", "flax", "optax", "numpy")
+
+
+class Progress(NamedTuple):
+    """What `on_tile` hears after every tile."""
+
+    tile: Tile
+    readings: dict[str, np.ndarray]  # `[rows, columns, ...]` of this tile
+    left: int  # pixels of the window that are not trained yet
+    total: int
+    pixels: int  # trained in this run
+    seconds: float  # of this run
+
+
+def scan(
+    spec: Spec,
+    window: Window,
+    *,
+    chunk: int | None = None,
+    mesh: Mesh | None = None,
+    tile: int | None = None,
+    store: Ledger | None = None,
+    on_tile: Callable[[Progress], None] | None = None,
+) -> Field:
+    """Trains one network a pixel.
+
+    Args:
+        spec: what to train; its dtype must agree with `jax_enable_x64`.
+        window: where; each axis is a traced path of the Spec.
+        chunk: networks side by side on one device (default: the store's, else `plan` chooses).
+        mesh: devices (default: all).
+        tile: side of a tile in pixels; 0 is the whole window in one call (default: by backend).
+        store: keeps every finished tile and knows which are pending (default: in memory).
+        on_tile: called after every tile; whatever it raises ends the scan, tiles kept.
+
+    Returns:
+        The Field, with provenance.
+
+    Raises:
+        FractaljaxError: precision, axes or window are not possible, before anything compiles.
+    """
+    names = check(spec, window)
+    mesh = plan.mesh() if mesh is None else mesh
+    ledger = Memory(spec, window) if store is None else store
+    asked = plan.Numeric(chunk, tile, mesh.devices.flat[0].platform)
+    begun = ledger.begun()
+    numeric = plan.settle(spec, window, names, mesh, asked) if begun is None else plan.agree(begun, asked)
+    numeric = ledger.begin(program.readings(spec, names), numeric)
+    started, clock, pixels = _now(), time.perf_counter(), 0
+    try:
+        for index, part in ledger.pending():
+            out, numeric = _train_tile(spec, names, window, part, numeric, mesh, ledger)
+            ledger.write(index, part, out)
+            pixels += int(np.prod(part.shape))
+            if on_tile:
+                seconds = time.perf_counter() - clock
+                on_tile(Progress(part, out, ledger.left(), window.size, pixels, seconds))
+    finally:
+        wall = time.perf_counter() - clock
+        field = ledger.finish(_record(mesh, started, wall, pixels))
+    return field
+
+
+def check(spec: Spec, window: Window) -> tuple[str, ...]:
+    """The canonical paths of the axes; raises when the Spec cannot be trained over the window."""
+    if (spec.dtype == "float64") != bool(jax.config.jax_enable_x64):
+        raise FractaljaxError(
+            f"the Spec is {spec.dtype}, JAX is not: call fractaljax.prepare('{spec.dtype}') first "
+            "(fractaljax.load and the command line do)"
+        )
+    names = tuple(spec.traced(axis.path) for axis in window.axes)
+    window.check(spec.dtype)
+    ends = [{n: float(getattr(a, end)) for n, a in zip(names, window.axes, strict=True)} for end in ("min", "max")]
+    for values in ends:
+        for role in (*PART_ROLES, "fold"):
+            build(spec, role, values)
+    seed = dict(zip(names, window.axes, strict=True)).get("seed")
+    if seed and not np.array_equal(seed.points(), np.clip(np.rint(seed.points()), 0, 2**32 - 1)):
+        raise FractaljaxError("axis seed: samples must be whole numbers from 0; use scale: linear and n = max - min + 1")
+    return names
+
+
+def _train_tile(
+    spec: Spec,
+    names: tuple[str, ...],
+    window: Window,
+    tile: Tile,
+    numeric: dict[str, Any],
+    mesh: Mesh,
+    ledger: Ledger,
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The readings of a tile, with a smaller chunk from here on if memory runs out."""
+    capacity = math.prod(window.tile_shape(numeric["tile"]))
+    while True:
+        try:
+            tiles = program.compile_tile(spec, names, capacity, numeric["chunk"], mesh)
+            out = tiles.run(window.points(tile))
+            return {k: v.reshape(*tile.shape, *v.shape[1:]) for k, v in out.items()}, numeric
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            if numeric["chunk"] == 1:
+                raise FractaljaxError(f"out of memory with one network at a time: {_first_line(error)}") from None
+            numeric = {**numeric, "chunk": numeric["chunk"] // 2}
+            log.warning("out of memory: going on with chunk %d", numeric["chunk"])
+            ledger.renew(numeric)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    text = str(error)
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).split("\n")[0]
+
+
+def _record(mesh: Mesh, started: str, wall: float, pixels: int) -> dict[str, Any]:
+    """What there is to know about one run."""
+    device = mesh.devices.flat[0]
+    return {
+        "started": started,
+        "wall_s": round(wall, 3),
+        "pixels": pixels,
+        "devices": mesh.size,
+        "device_kind": device.device_kind,
+        "versions": {name: _version(name) for name in VERSIONED},
+        "git": _git_revision(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None  # imported from a source tree that is not installed
+
+
+def _git_revision() -> str | None:
+    """The commit of the source tree this package is imported from, if it is one."""
+    here = Path(__file__).parent
+    try:
+        tracked = subprocess.run(["git", "ls-files", "--error-unmatch", __file__], cwd=here, capture_output=True, timeout=10)
+        if tracked.returncode:
+            return None
+        describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(describe, cwd=here, capture_output=True, text=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

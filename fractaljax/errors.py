@@ -1,0 +1,17 @@
+"""What a user can get wrong, said in one line: what, where, what is allowed, the nearest name."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class FractaljaxError(ValueError):
+    """A request that cannot be met. The command line prints it as one line and exits with 2."""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> FractaljaxError:
+    """An error for a name that nobody registered, with the nearest name and the whole list."""
+    known = sorted(str(k) for k in known)
+    folded = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(str(name).lower(), folded, n=1, cutoff=0.5)
+    hint = f" Did you mean '{folded[near[0]]}'?" if near else ""
+    return FractaljaxError(f"unknown {what} '{name}'.{hint} Known: {', '.join(known)}.")

@@ -1,0 +1,1 @@
+"""Families of questions on one engine: windows and facets in, numpy out."""

@@ -1,0 +1,72 @@
+"""The trainability fractal: load a config, scan a window, keep the Field."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from fractaljax import config
+from fractaljax.engine import plan
+from fractaljax.engine import scan as engine
+from fractaljax.field import Field
+from fractaljax.spec import Spec
+from fractaljax.store import Store
+from fractaljax.window import Window
+
+
+def prepare(dtype: str = "float32", devices: int | None = None) -> None:
+    """Sets JAX up for a precision and this machine; call it before anything is computed.
+
+    Args:
+        dtype: `float32` or `float64` (JAX's global switch).
+        devices: virtual CPU devices (default: one a core).
+    """
+    plan.prepare(dtype, devices)
+
+
+def load(path: str | Path, overrides: Iterable[str] = (), only: str | None = None) -> tuple[Spec, Window]:
+    """The Spec and Window of one experiment, with JAX set to its precision.
+
+    Args:
+        path: a YAML config.
+        overrides: `path=value` texts, as on the command line: `["steps=100"]`.
+        only: name of the experiment (default: the first).
+
+    Raises:
+        FractaljaxError: for whatever the config or an override gets wrong, in one line.
+    """
+    experiment = config.experiments(config.read(path), overrides, only=only)[0]
+    plan.prepare(experiment.spec.dtype)
+    return experiment.spec, experiment.window
+
+
+def scan(
+    spec: Spec,
+    window: Window,
+    *,
+    store: str | Path | None = None,
+    overwrite: bool = False,
+    chunk: int | None = None,
+    devices: int | None = None,
+    tile: int | None = None,
+    on_tile: Callable[[engine.Progress], Any] | None = None,
+) -> Field:
+    """Trains one network a pixel and returns the Field.
+
+    Args:
+        spec, window: what to train, and where.
+        store: folder that keeps every finished tile; the same call goes on where it stopped.
+            None keeps the result in memory.
+        overwrite: throw away what the folder holds.
+        chunk: networks side by side on a device (default: chosen for this machine).
+        devices: how many (default: all).
+        tile: side of a tile in pixels, 0 for the whole window in one call.
+        on_tile: called with a `Progress` after every tile.
+
+    Raises:
+        FractaljaxError: the scan is not possible as asked; nothing on disk is touched.
+    """
+    engine.check(spec, window)
+    ledger = None if store is None else Store(store, spec, window, overwrite=overwrite)
+    return engine.scan(
+        spec, window, chunk=chunk, mesh=plan.mesh(devices), tile=tile, store=ledger, on_tile=on_tile
+    )

@@ -1,0 +1,104 @@
+"""Where a scan puts its tiles: the contract, and the one that keeps them in memory."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from fractaljax.field import Field
+from fractaljax.spec import Spec
+from fractaljax.window import Tile, Window
+
+
+class Reading(NamedTuple):
+    """One named array of a Field: shape of one pixel's value, and its dtype."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    def empty(self, shape: tuple[int, ...]) -> np.ndarray:
+        """An array of pixels that are not trained yet."""
+        return np.full((*shape, *self.shape), fill_value(self.dtype), self.dtype)
+
+
+class Ledger(Protocol):
+    """Keeps tiles, and knows which are pending."""
+
+    def begun(self) -> dict[str, Any] | None:
+        """The numeric setting (chunk, tile, backend) this ledger was begun with, if it was."""
+        ...
+
+    def begin(self, readings: Mapping[str, Reading], numeric: dict[str, Any]) -> dict[str, Any]:
+        """Prepares for these readings; answers with the numeric setting that holds."""
+        ...
+
+    def pending(self) -> Iterator[tuple[int, Tile]]:
+        """Tiles to train, each claimed until it is written."""
+        ...
+
+    def write(self, index: int, tile: Tile, readings: Mapping[str, np.ndarray]) -> None:
+        """Keeps a finished tile, `[rows, columns, ...]` a reading."""
+        ...
+
+    def renew(self, numeric: dict[str, Any]) -> None:
+        """From here on tiles are trained in another numeric setting: the chunk had to shrink."""
+        ...
+
+    def left(self) -> int:
+        """Pixels that are not trained yet."""
+        ...
+
+    def finish(self, run: dict[str, Any]) -> Field:
+        """The Field as it stands, with the record of this run in its provenance."""
+        ...
+
+
+class Memory:
+    """A ledger in host memory."""
+
+    def __init__(self, spec: Spec, window: Window):
+        self._spec, self._window = spec, window
+        self._numeric: dict[str, Any] = {}
+        self._arrays: dict[str, np.ndarray] = {}
+        self._done = np.zeros(window.grid, bool)
+
+    def begun(self) -> None:
+        return None
+
+    def begin(self, readings: Mapping[str, Reading], numeric: dict[str, Any]) -> dict[str, Any]:
+        self._numeric = numeric
+        self._arrays = {name: r.empty(self._window.grid) for name, r in readings.items()}
+        return numeric
+
+    def pending(self) -> Iterator[tuple[int, Tile]]:
+        yield from enumerate(self._window.tiles(self._numeric["tile"]))
+
+    def write(self, index: int, tile: Tile, readings: Mapping[str, np.ndarray]) -> None:
+        for name, values in readings.items():
+            self._arrays[name][tile.rows, tile.columns] = values
+        self._done[tile.rows, tile.columns] = True
+
+    def renew(self, numeric: dict[str, Any]) -> None:
+        self._numeric = numeric
+
+    def left(self) -> int:
+        return int(self._done.size - self._done.sum())
+
+    def finish(self, run: dict[str, Any]) -> Field:
+        arrays = {k: v.reshape(*self._window.shape, *v.shape[2:]) for k, v in self._arrays.items()}
+        done = self._done.reshape(self._window.shape)
+        return Field(self._spec, self._window, arrays, done, provenance(self._spec, self._numeric, [run]))
+
+
+def fill_value(dtype: str) -> Any:
+    """What an untrained pixel holds: NaN, or the largest integer."""
+    kind = np.dtype(dtype)
+    return np.nan if kind.kind == "f" else np.iinfo(kind).max
+
+
+def provenance(spec: Spec, numeric: Mapping[str, Any], runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """How a Field was made: numeric setting, the last run, and totals over all runs."""
+    seconds, pixels = sum(r["wall_s"] for r in runs), sum(r["pixels"] for r in runs)
+    totals = {"wall_s": seconds, "pixels": pixels, "pixels_per_s": pixels / seconds if seconds else 0.0}
+    last = runs[-1] if runs else {}
+    return {"dtype": spec.dtype, **numeric, **last, **totals, "runs": len(runs)}

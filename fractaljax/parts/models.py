@@ -1,0 +1,198 @@
+"""Networks. A Flax module behind the pure functions of the `Model` contract."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from fractaljax.errors import FractaljaxError, unknown
+from fractaljax.registry import register
+from fractaljax.types import Array, Key, Model, Tree
+
+# Where the published gain of sqrt(2) goes (paper, appendix): into the argument of an activation
+# that saturates, onto the value of one that rectifies, nowhere for the identity.
+ACTIVATIONS: dict[str, tuple[Callable, str]] = {
+    "tanh": (jnp.tanh, "argument"),
+    "erf": (jax.lax.erf, "argument"),
+    "sin": (jnp.sin, "argument"),
+    "relu": (jax.nn.relu, "value"),
+    "leaky_relu": (jax.nn.leaky_relu, "value"),
+    "gelu": (lambda z: jax.nn.gelu(z, approximate=False), "value"),
+    "silu": (jax.nn.silu, "value"),
+    "linear": (lambda z: z, "none"),
+}
+
+
+def _mean_field(kind: str, fan_in: int, fan_out: int) -> tuple[float, float]:
+    return 1.0, 1 / fan_in if kind == "output" else 1 / math.sqrt(fan_in)
+
+
+def _ntk(kind: str, fan_in: int, fan_out: int) -> tuple[float, float]:
+    return 1.0, 1 / math.sqrt(fan_in)
+
+
+def _standard(kind: str, fan_in: int, fan_out: int) -> tuple[float, float]:
+    return math.sqrt(2 / (fan_in + fan_out)), 1.0
+
+
+def _mup(kind: str, fan_in: int, fan_out: int) -> tuple[float, float]:
+    width = fan_out if kind == "input" else fan_in
+    multiplier = {"input": math.sqrt(width / fan_in), "mid": 1.0, "output": 1 / math.sqrt(width)}
+    return 1 / math.sqrt(width), multiplier[kind]
+
+
+def _mup_adam(kind: str, fan_in: int, fan_out: int) -> tuple[float, float]:
+    std = {"input": 1 / math.sqrt(fan_in), "mid": math.sqrt(fan_in), "output": 1.0}
+    return std[kind], 1.0 if kind == "input" else 1 / fan_in
+
+
+# (kind of layer, fan in, fan out) -> (std of the initial weights, multiplier in the forward pass).
+# mup in the abc form with learning rates that do not scale with width: Yang and Hu,
+# arXiv:2011.14522 table 1 for gradient descent; arXiv:2203.03466 table 8 for Adam-like updates.
+PARAMETRISATIONS = {
+    "mean_field": _mean_field,
+    "ntk": _ntk,
+    "standard": _standard,
+    "mup": _mup,
+    "mup_adam": _mup_adam,
+}
+GAINED = ("mean_field", "ntk")  # these multiply the activation by the published sqrt(2)
+
+
+class Dense(nn.Module):
+    """One layer, `multiplier * (x @ kernel) + bias`; `[N, I] -> [N, O]`."""
+
+    features: int
+    multiplier: float
+    bias: bool
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        kernel = self.param("kernel", _no_draw, (x.shape[-1], self.features), x.dtype)
+        z = (x @ kernel) * self.multiplier
+        return z + self.param("bias", _no_draw, (self.features,), x.dtype) if self.bias else z
+
+
+class Mlp(nn.Module):
+    """`depth` layers of weights, `depth - 1` of them hidden; see `mlp`."""
+
+    width: int
+    depth: int
+    outputs: int
+    residual: bool
+    bias: bool
+    parametrisation: str
+    activation: Callable[[Array], Array]
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x = self.activation(self._layer(0, x))
+        i = 1
+        while i < self.depth - 1:
+            if self.residual and i + 1 < self.depth - 1:
+                inner = self.activation(self._layer(i, x))
+                x = (x + self.activation(self._layer(i + 1, inner))) / math.sqrt(2)
+                i += 2
+            else:
+                x = self.activation(self._layer(i, x))
+                i += 1
+        return self._layer(self.depth - 1, x)
+
+    def _layer(self, i: int, x: Array) -> Array:
+        features = self.outputs if i == self.depth - 1 else self.width
+        scale = PARAMETRISATIONS[self.parametrisation]
+        _, multiplier = scale(_kind(i, self.depth), x.shape[-1], features)
+        return Dense(features, multiplier, self.bias, name=f"layer_{i:03d}")(x)
+
+
+@register("model", "mlp")
+def mlp(
+    width: int = 16,
+    depth: int = 2,
+    residual: bool = False,
+    bias: bool = False,
+    activation: str = "tanh",
+    slope: float | None = None,
+    parametrisation: str = "mean_field",
+    init_offset: float = 0.0,
+    init_scale: float = 1.0,
+) -> Model:
+    """Fully connected network, the paper's by default (arXiv:2402.06184, section 2).
+
+    Args:
+        width: units of every hidden layer.
+        depth: layers of weights, at least 2 (one hidden layer).
+        residual: pairs of hidden layers become blocks `(x + f(x)) / sqrt(2)`; a layer left over
+            stays plain.
+        bias: adds biases, which start at zero.
+        activation: tanh, relu, linear, leaky_relu, gelu, silu, sin or erf.
+        slope: of `leaky_relu` below zero (default 0.01).
+        parametrisation: mean_field (the paper's), ntk, standard (Xavier normal), mup (gradient
+            descent) or mup_adam.
+        init_offset: mean of the initial input-layer weights.
+        init_scale: factor on the standard deviation of all initial weights.
+
+    Raises:
+        FractaljaxError: width below 1, depth below 2, an unknown name, a slope nobody reads.
+    """
+    if width < 1 or depth < 2:
+        raise FractaljaxError(f"width={width}, depth={depth}: at least 1 and 2 are needed")
+    if parametrisation not in PARAMETRISATIONS:
+        raise unknown("parametrisation", parametrisation, PARAMETRISATIONS)
+    act = _activation(activation, slope, gained=parametrisation in GAINED)
+
+    def module(outputs: int) -> Mlp:
+        return Mlp(width, depth, outputs, residual, bias, parametrisation, act)
+
+    def draw(key: Key, x: Array, outputs: int) -> Tree:
+        shapes = jax.eval_shape(module(outputs).init, key, x)["params"]
+        keys = jax.random.split(key, depth)  # one a layer, as published
+        return {
+            name: {k: jax.random.normal(keys[i], s.shape) for k, s in shapes[name].items() if k == "kernel"}
+            for i, name in enumerate(sorted(shapes))
+        }
+
+    def init(draws: Tree) -> Tree:
+        params = {}
+        for i, (name, layer) in enumerate(sorted(draws.items())):
+            fan_in, fan_out = layer["kernel"].shape
+            std, _ = PARAMETRISATIONS[parametrisation](_kind(i, depth), fan_in, fan_out)
+            kernel = layer["kernel"] * (std * init_scale) + (init_offset if i == 0 else 0.0)
+            params[name] = {"kernel": kernel}
+            if bias:
+                params[name]["bias"] = jnp.zeros(fan_out, kernel.dtype)
+        return params
+
+    def apply(params: Tree, x: Array) -> Array:
+        outputs = params[f"layer_{depth - 1:03d}"]["kernel"].shape[-1]
+        return module(outputs).apply({"params": params}, x)
+
+    return Model(draw, init, apply)
+
+
+def _kind(i: int, depth: int) -> str:
+    return "input" if i == 0 else "output" if i == depth - 1 else "mid"
+
+
+def _activation(name: str, slope: Any, gained: bool) -> Callable[[Array], Array]:
+    """The activation with its gain; `slope` may be a tracer."""
+    if name not in ACTIVATIONS:
+        raise unknown("activation", name, ACTIVATIONS)
+    function, place = ACTIVATIONS[name]
+    gain = math.sqrt(2)
+    if name == "leaky_relu":
+        slope = 0.01 if slope is None else slope
+        gain = (2 / (1 + slope**2)) ** 0.5  # keeps the second moment
+        function = lambda z: jnp.where(z >= 0, z, slope * z)  # noqa: E731
+    elif slope is not None:
+        raise FractaljaxError(f"slope={slope} is not read: only leaky_relu has one, not {name}")
+    if not gained or place == "none":
+        return function
+    return (lambda z: function(gain * z)) if place == "argument" else (lambda z: gain * function(z))
+
+
+def _no_draw(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:
+    return jnp.zeros(shape, dtype)  # only the shape is used; `draw` and `init` make the values

@@ -1,0 +1,107 @@
+"""What the problems share: losses, and how a minibatch is drawn from the data."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from fractaljax.errors import FractaljaxError, unknown
+from fractaljax.types import Array, Data, Key, Stream
+
+ROUNDS = 8  # of the Feistel network; four are the least that mix well
+Sampler = Callable[[Stream, Array, Data], Data]
+
+
+def mean_squared_error(outputs: Array, targets: Array) -> Array:
+    """Mean over points and outputs of the squared difference, `[N, O], [N, O] -> []`."""
+    return jnp.mean((outputs - targets) ** 2)
+
+
+def cross_entropy(outputs: Array, targets: Array) -> Array:
+    """Mean over points of the softmax cross entropy to one-hot targets, `[N, O], [N, O] -> []`."""
+    return jnp.mean(optax.softmax_cross_entropy(outputs, targets))
+
+
+LOSSES = {"mse": mean_squared_error, "cross_entropy": cross_entropy}
+
+
+def sampler(batch: int, sampling: str) -> Sampler | None:
+    """How the minibatch of a step is drawn.
+
+    Args:
+        batch: points a minibatch, `B`; 0 is the full batch.
+        sampling: `replacement` (what "" stands for) draws every point on its own; `distinct`
+            draws different points within a step; `epochs` goes through a new permutation of
+            the data every `N // B` steps and drops the remainder.
+
+    Returns:
+        `(stream, t, data) -> data` of `B` points, or None for the full batch. A function of the
+        step alone, nothing carried, at a cost that does not grow with `N`.
+
+    Raises:
+        FractaljaxError: a bad argument; at trace time, more different points than there are.
+    """
+    if batch < 0:
+        raise FractaljaxError(f"batch={batch}: allowed are 0, the full batch, and more")
+    if sampling and sampling not in _INDICES:
+        raise unknown("sampling", sampling, _INDICES)
+    if batch == 0:
+        if sampling:
+            raise FractaljaxError(f"sampling={sampling} is not read: batch is 0")
+        return None
+    indices = _INDICES[sampling or "replacement"]
+
+    def draw(stream: Stream, t: Array, data: Data) -> Data:
+        chosen = indices(stream, t, batch, data.x.shape[0])
+        return Data(data.x[chosen], data.y[chosen])
+
+    return draw
+
+
+def _replacement(stream: Stream, t: Array, batch: int, total: int) -> Array:
+    return jax.random.randint(stream(t), (batch,), 0, total)
+
+
+def _distinct(stream: Stream, t: Array, batch: int, total: int) -> Array:
+    _check_enough(batch, total)
+    return shuffled(stream(t), jnp.arange(batch), total)
+
+
+def _epochs(stream: Stream, t: Array, batch: int, total: int) -> Array:
+    _check_enough(batch, total)
+    epoch, step = jnp.divmod(t, total // batch)
+    return shuffled(stream(epoch), step * batch + jnp.arange(batch), total)
+
+
+def shuffled(key: Key, places: Array, total: int) -> Array:
+    """What stands at some places of a pseudorandom permutation of `total` numbers, `[B] -> [B]`.
+
+    `jax.random.permutation` sorts all numbers, 40 ms for the 60,000 of MNIST, to use a batch of
+    them. This is a Feistel network, a bijection of the numbers below a power of four whatever
+    its round function is; results beyond `total` go through it again until none is left.
+    """
+    half = max(1, ((total - 1).bit_length() + 1) // 2)
+    keys = jax.random.bits(key, (ROUNDS, 2), jnp.uint32)
+
+    def once(number: Array) -> Array:
+        left, right = number >> half, number & (2**half - 1)
+        for first, second in keys:
+            mixed = (right ^ first) * jnp.uint32(0x9E3779B1)
+            mixed = ((mixed ^ (mixed >> 15)) ^ second) * jnp.uint32(0x85EBCA77)
+            left, right = right, left ^ ((mixed ^ (mixed >> 13)) & (2**half - 1))
+        return (left << half) | right
+
+    return jax.lax.while_loop(
+        lambda numbers: jnp.any(numbers >= total),
+        lambda numbers: jnp.where(numbers >= total, once(numbers), numbers),
+        once(places.astype(jnp.uint32)),
+    )
+
+
+def _check_enough(batch: int, total: int) -> None:
+    if batch > total:
+        raise FractaljaxError(f"batch={batch}: more than the {total} points of the data")
+
+
+_INDICES = {"replacement": _replacement, "distinct": _distinct, "epochs": _epochs}

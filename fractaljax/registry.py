@@ -1,0 +1,85 @@
+"""A plain dict a role. A component is a factory: its signature is its schema.
+
+Arguments annotated `int`, `bool`, `str` or `tuple` are static (they set a shape or a program);
+those annotated `float` may be traced, and so may be an axis.
+"""
+
+import importlib
+import inspect
+import types
+from collections.abc import Callable
+from typing import Any, NamedTuple, Union, get_args, get_origin
+
+from fractaljax.errors import FractaljaxError, unknown
+
+ROLES = ("model", "problem", "optimizer", "schedule", "rule", "fold", "colormap")
+_PARTS: dict[str, dict[str, Callable]] = {role: {} for role in ROLES}
+_HOMES = {"colormap": "fractaljax.view.colours"}  # the other roles live in fractaljax.parts
+
+
+class Argument(NamedTuple):
+    """One argument of a factory."""
+
+    name: str
+    annotation: Any
+    default: Any
+
+    @property
+    def traced(self) -> bool:
+        """Whether the argument may be a traced value, hence an axis."""
+        kinds = get_args(self.annotation) if _is_union(self.annotation) else (self.annotation,)
+        return float in kinds
+
+
+def register(role: str, name: str) -> Callable[[Callable], Callable]:
+    """Decorator: makes a factory known as `name` in its role.
+
+    Raises:
+        FractaljaxError: the role is unknown, an argument lacks a default or an annotation.
+    """
+    if role not in _PARTS:
+        raise unknown("role", role, ROLES)
+
+    def add(factory: Callable) -> Callable:
+        for p in inspect.signature(factory).parameters.values():
+            if p.default is p.empty or p.annotation is p.empty:
+                raise FractaljaxError(f"{role} '{name}': '{p.name}' needs a type and a default")
+        _PARTS[role][name] = factory
+        return factory
+
+    return add
+
+
+def lookup(role: str, name: str) -> Callable:
+    """The factory registered as `name`; raises with the nearest name when there is none."""
+    known = _of(role)
+    if name not in known:
+        raise unknown(role, name, known)
+    return known[name]
+
+
+def names(role: str) -> list[str]:
+    """All registered names of a role, sorted."""
+    return sorted(_of(role))
+
+
+def arguments(role: str, name: str) -> dict[str, Argument]:
+    """The schema of a factory, in the order of its signature."""
+    signature = inspect.signature(lookup(role, name), eval_str=True)
+    return {p.name: Argument(p.name, p.annotation, p.default) for p in signature.parameters.values()}
+
+
+def describe(role: str, name: str) -> str:
+    """The first line of a factory's docstring."""
+    return (inspect.getdoc(lookup(role, name)) or "").split("\n")[0]
+
+
+def _of(role: str) -> dict[str, Callable]:
+    if role not in _PARTS:
+        raise unknown("role", role, ROLES)
+    importlib.import_module(_HOMES.get(role, "fractaljax.parts"))
+    return _PARTS[role]
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, types.UnionType)

@@ -1,0 +1,230 @@
+"""Part and Spec: what one training is. Frozen and hashable: a Spec is the compile key.
+
+A *path* is the one address of a value, `role.argument` (`fold.<name>.<argument>` for folds) or a
+bare field of Spec; it is the same in YAML, on the command line, on an axis and in an error.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pydantic
+
+from fractaljax import registry
+from fractaljax.errors import FractaljaxError, unknown
+
+ALIASES = {  # as the literature writes them; the first path that the Spec has is meant
+    "LR0": ("optimizer.lr_in",),
+    "LR1": ("optimizer.lr_out",),
+    "LR_MID": ("optimizer.lr_mid",),
+    "LR": ("optimizer.lr",),
+    "MOMENTUM": ("optimizer.momentum",),
+    "WEIGHT_DECAY": ("optimizer.weight_decay",),
+    "BETA1": ("optimizer.beta1",),
+    "BETA2": ("optimizer.beta2",),
+    "EPS": ("optimizer.eps",),
+    "INIT_OFFSET": ("rule.offset", "model.init_offset"),
+    "INIT_SCALE": ("model.init_scale",),
+    "GAMMA": ("model.gamma",),
+}
+MAX_STEPS = 10**9
+
+
+@dataclasses.dataclass(frozen=True, init=False)
+class Part:
+    """A named component and its arguments: `Part("mlp", width=16)`."""
+
+    name: str
+    args: tuple[tuple[str, Any], ...]
+
+    def __init__(self, name: str, **args: Any):
+        object.__setattr__(self, "name", name)
+        frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in args.items()}
+        object.__setattr__(self, "args", tuple(sorted(frozen.items())))
+
+    def __getitem__(self, argument: str) -> Any:
+        return dict(self.args)[argument]
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """One training, complete: every argument of every part is checked and filled in.
+
+    Args:
+        model, problem, optimizer, schedule: parts of these roles.
+        rule: a change of the network during training, or None.
+        fold: what is recorded; several at once are allowed.
+        steps: updates of the weights, `T`.
+        seed: root of all random streams; may be an axis.
+        dtype: `float32` or `float64`, of weights, data and readings.
+        redraw: every pixel has weights, data and batches of its own, a function of its values.
+        draws: `fold_in` (a stream a purpose), or `legacy`: keys and generator of the paper's
+            published notebook (JAX before 0.5), where `batches` do not depend on the seed.
+
+    Raises:
+        FractaljaxError: with the path, what it takes and the nearest name.
+    """
+
+    model: Part = Part("mlp")
+    problem: Part = Part("random_regression")
+    optimizer: Part = Part("sgd")
+    schedule: Part = Part("constant")
+    rule: Part | None = None
+    fold: tuple[Part, ...] = (Part("measure"),)
+    steps: int = 500
+    seed: int = 0
+    dtype: str = "float32"
+    redraw: bool = False
+    draws: str = "fold_in"
+
+    def __post_init__(self):
+        for name in FIELDS:
+            value = _convert(name, FIELDS[name], getattr(self, name))
+            object.__setattr__(self, name, value)
+        if not 1 <= self.steps <= MAX_STEPS:
+            raise FractaljaxError(f"steps={self.steps}: allowed are 1 to {MAX_STEPS}")
+        if not 0 <= self.seed < 2**32:
+            raise FractaljaxError(f"seed={self.seed}: allowed are 0 to {2**32 - 1}")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise unknown(name, getattr(self, name), allowed)
+        if self.redraw and self.draws == "legacy":
+            raise FractaljaxError("redraw: true needs draws: fold_in; the legacy draws are one for all")
+        for role, part in self.parts():
+            _check_kind(role, part)
+        for role in PART_ROLES:
+            if (part := getattr(self, role)) is not None:
+                object.__setattr__(self, role, _filled(role, role, part))
+        folds = (self.fold,) if isinstance(self.fold, Part) else tuple(self.fold)
+        if not folds or len({f.name for f in folds}) < len(folds):
+            raise FractaljaxError("fold: at least one is needed, and each name once")
+        folds = tuple(_filled("fold", f"fold.{f.name}", f) for f in folds)
+        object.__setattr__(self, "fold", folds)
+
+    def parts(self) -> Iterable[tuple[str, Part]]:
+        """`(prefix of its paths, part)` for every part of the Spec."""
+        for role in PART_ROLES:
+            if getattr(self, role) is not None:
+                yield role, getattr(self, role)
+        for part in (self.fold,) if isinstance(self.fold, Part) else self.fold:
+            yield f"fold.{getattr(part, 'name', part)}", part
+
+    def paths(self) -> dict[str, Any]:
+        """Every path of the Spec and its value."""
+        values = {f"{prefix}.{k}": v for prefix, part in self.parts() for k, v in part.args}
+        return values | {name: getattr(self, name) for name in FIELDS}
+
+    def resolve(self, name: str) -> str:
+        """The canonical path of a path or alias; raises with the nearest name."""
+        known = self.paths()
+        for path in ALIASES.get(name.upper() if "." not in name else "", (name,)):
+            if path in known:
+                return path
+        aliases = [a for a, paths in ALIASES.items() if any(p in known for p in paths)]
+        raise unknown("path", name, [*known, *aliases])
+
+    def traced(self, name: str) -> str:
+        """`resolve`, for an axis: raises unless the value may be traced."""
+        path = self.resolve(name)
+        can = [p for p in self.paths() if self._may_trace(p)]
+        if path not in can:
+            raise FractaljaxError(
+                f"{path} is static (a facet: give it a list instead). An axis may be: {', '.join(can)}."
+            )
+        return path
+
+    def updated(self, values: Mapping[str, Any]) -> "Spec":
+        """A copy with other values at some paths: `spec.updated({"model.depth": 3})`."""
+        parts = {prefix: part for prefix, part in self.parts()}
+        fields: dict[str, Any] = {}
+        for name, value in values.items():
+            prefix, _, argument = self.resolve(name).rpartition(".")
+            if prefix:
+                part = parts[prefix]
+                parts[prefix] = Part(part.name, **dict(part.args) | {argument: value})
+            else:
+                fields[argument] = value
+        folds = tuple(part for prefix, part in parts.items() if prefix.startswith("fold."))
+        roles = {role: parts[role] for role in PART_ROLES if role in parts}
+        return dataclasses.replace(self, fold=folds, **roles, **fields)
+
+    def _may_trace(self, path: str) -> bool:
+        prefix, _, argument = path.rpartition(".")
+        if not prefix:
+            return argument == "seed"
+        role = prefix.split(".")[0]
+        return registry.arguments(role, dict(self.parts())[prefix].name)[argument].traced
+
+
+FIELDS = {"steps": int, "seed": int, "dtype": str, "redraw": bool, "draws": str}
+CHOICES = {"dtype": ("float32", "float64"), "draws": ("fold_in", "legacy")}
+PART_ROLES = ("model", "problem", "optimizer", "schedule", "rule")
+
+
+def facets(spec: Spec, values: Mapping[str, Iterable[Any]]) -> list[Spec]:
+    """All combinations of values on static paths, the first path slowest; one compile each."""
+    return [spec.updated(combination) for combination in crossed(values)]
+
+
+def crossed(values: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
+    """The product of all values, as one dictionary a combination."""
+    return [dict(zip(values, c, strict=True)) for c in itertools.product(*values.values())]
+
+
+def build(spec: Spec, role: str, hparams: Mapping[str, Any]) -> Any:
+    """The component of a role, with traced values in the place of their arguments.
+
+    The one place where a tracer meets its factory.
+
+    Returns:
+        The contract of the role (see `types`); for `fold` a tuple of folds; None without a rule.
+    """
+    if role == "fold":
+        return tuple(_made("fold", f"fold.{part.name}", part, hparams) for part in spec.fold)
+    part = getattr(spec, role)
+    return None if part is None else _made(role, role, part, hparams)
+
+
+def _made(role: str, prefix: str, part: Part, hparams: Mapping[str, Any]) -> Any:
+    args = {k: hparams.get(f"{prefix}.{k}", v) for k, v in part.args}
+    try:
+        return registry.lookup(role, part.name)(**args)
+    except FractaljaxError as error:
+        raise FractaljaxError(f"{prefix}: {error}") from None
+
+
+def _check_kind(prefix: str, part: Any) -> None:
+    if not isinstance(part, Part):
+        raise FractaljaxError(f"{prefix} must be a Part('name', argument=value, ...), not {part!r}")
+
+
+def _filled(role: str, prefix: str, part: Part) -> Part:
+    """The part with all its arguments converted, and built once so that bad ones fail now."""
+    schema = registry.arguments(role, part.name)
+    for name in dict(part.args):
+        if name not in schema:
+            raise unknown(f"argument of {role} '{part.name}'", f"{prefix}.{name}",
+                          [f"{prefix}.{a}" for a in schema])
+    given = {name: argument.default for name, argument in schema.items()} | dict(part.args)
+    args = {n: _convert(f"{prefix}.{n}", schema[n].annotation, v) for n, v in given.items()}
+    full = Part(part.name, **args)
+    _made(role, prefix, full, {})
+    return full
+
+
+def _convert(path: str, annotation: Any, value: Any) -> Any:
+    """The value in its declared type: `1e-3`, which YAML reads as text, becomes a number."""
+    kinds = getattr(annotation, "__args__", (annotation,))
+    wanted = " or ".join("null" if k is type(None) else getattr(k, "__name__", str(k)) for k in kinds)
+    wrong = FractaljaxError(f"{path}={value!r}: takes {wanted}")
+    if isinstance(value, bool) and bool not in kinds:
+        raise wrong
+    try:
+        value = pydantic.TypeAdapter(annotation).validate_python(value)
+    except pydantic.ValidationError:
+        raise wrong from None
+    if isinstance(value, float) and math.isnan(value):
+        raise wrong
+    return value

@@ -1,0 +1,351 @@
+"""Tiles on disk: a Zarr v3 group, each tile written once and atomically, checksummed.
+
+    DIR/field/zarr.json     attributes: settings, numeric setting, format
+    DIR/field/<reading>/    one array a reading; one chunk, hence one file, a tile
+    DIR/field/done/         uint8, one file a tile, written after all its readings
+    DIR/spec.yaml           the settings again, in the form `scan` takes
+    DIR/runs.jsonl          one line a run: devices, versions, wall time, pixels
+    DIR/claims              byte k is locked by the process that trains tile k
+
+A tile that is not marked done, or whose checksum fails, is pending. Locks go with their process,
+so a killed one leaves nothing behind.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorstore as ts
+import yaml
+
+from fractaljax import config
+from fractaljax.errors import FractaljaxError
+from fractaljax.field import Field
+from fractaljax.ledger import Reading, fill_value, provenance
+from fractaljax.spec import Spec
+from fractaljax.window import Tile, Window
+
+try:
+    import fcntl
+except ImportError:  # Windows: tiles are still written atomically, but two processes both train them
+    fcntl = None
+
+log = logging.getLogger("fractaljax")
+FORMAT = 1  # of the layout above; raised when an older reader could not read it
+WAIT_S = 0.2  # between two looks at tiles that another process trains
+
+
+class Store:
+    """A `Ledger` on disk; see the top of this file for the layout.
+
+    Args:
+        path: folder of the result; made when missing.
+        spec, window: what is scanned. A store that holds another scan is refused.
+        overwrite: throw that other scan (or this one) away first.
+    """
+
+    def __init__(self, path: str | Path, spec: Spec, window: Window, *, overwrite: bool = False):
+        self.path = Path(path)
+        self._spec, self._window = spec, window
+        self._overwrite = overwrite
+        self._claims: int | None = None
+
+    def begun(self) -> dict[str, Any] | None:
+        """The numeric setting this store was begun with, or None where there is none yet.
+
+        Raises:
+            FractaljaxError: the store belongs to another Spec or window; says what differs.
+        """
+        if self._overwrite or not (self.path / "field").exists():
+            return None
+        attributes = _attributes(self.path)
+        mine = json.loads(json.dumps(config.as_tree(self._spec, self._window)))
+        if found := config.differences(attributes["settings"], mine):
+            raise FractaljaxError(
+                f"{self.path} holds another scan; it differs in {'; '.join(found)} (stored -> asked). "
+                "Choose another --out, or --overwrite it."
+            )
+        return attributes["numeric"]
+
+    def begin(self, readings: Mapping[str, Reading], numeric: dict[str, Any]) -> dict[str, Any]:
+        with _disk(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            if self._overwrite:
+                _discard(self.path)
+                self._overwrite = False
+            if not (self.path / "field").exists():
+                self._create(readings, numeric)
+            # another process may have created it first: what is on disk holds
+            attributes = _attributes(self.path)
+            self._numeric = attributes["numeric"]
+            self._tiles = self._window.tiles(self._numeric["tile"])
+            self._arrays = {name: _open(self.path, name) for name in attributes["readings"]}
+            self._flags = _open(self.path, "done")
+            self._done = np.asarray(self._flags.read().result()).ravel().astype(bool)
+            self._claims = os.open(self.path / "claims", os.O_RDWR | os.O_CREAT, 0o644)
+            self._drop_damaged()
+        return self._numeric
+
+    def pending(self) -> Iterator[tuple[int, Tile]]:
+        todo = [i for i in range(len(self._tiles)) if not self._done[i]]
+        while todo:
+            busy = []
+            for index in todo:
+                if not self._lock(index):
+                    busy.append(index)
+                    continue
+                try:
+                    if self._written(index):  # by another process, since this one began
+                        self._done[index] = True
+                    else:
+                        yield index, self._tiles[index]
+                finally:
+                    self._unlock(index)
+            todo = busy
+            if busy:
+                time.sleep(WAIT_S)
+
+    def write(self, index: int, tile: Tile, readings: Mapping[str, np.ndarray]) -> None:
+        with _disk(self.path):
+            writes = [
+                self._arrays[name][tile.rows, tile.columns].write(values)
+                for name, values in readings.items()
+            ]
+            for future in writes:
+                future.result()
+            self._flags[self._place(index)].write(1).result()
+        self._done[index] = True
+
+    def renew(self, numeric: dict[str, Any]) -> None:
+        self._numeric = numeric
+        with _disk(self.path):
+            attributes = _attributes(self.path) | {"numeric": numeric}
+            _replace(self.path / "field" / "zarr.json", _group(attributes))
+
+    def left(self) -> int:
+        missing = np.flatnonzero(~self._done)
+        return sum(int(np.prod(self._tiles[i].shape)) for i in missing)
+
+    def finish(self, run: dict[str, Any]) -> Field:
+        with _disk(self.path):
+            if run["pixels"]:
+                with open(self.path / "runs.jsonl", "a") as file:  # one short line: whole or not at all
+                    file.write(json.dumps(run) + "\n")
+            if self._claims is not None:
+                os.close(self._claims)
+                self._claims = None
+        return open_field(self.path)
+
+    def _create(self, readings: Mapping[str, Reading], numeric: dict[str, Any]) -> None:
+        """Makes the empty group beside its place and moves it there in one step."""
+        fresh = self.path / f".field-{os.getpid()}"
+        shutil.rmtree(fresh, ignore_errors=True)
+        grid, tile = self._window.grid, self._window.tile_shape(numeric["tile"])
+        for name, reading in readings.items():
+            shape, chunk = [*grid, *reading.shape], [*tile, *reading.shape]
+            _make(fresh / name, shape, chunk, reading.dtype)
+        counts = [-(-n // t) for n, t in zip(grid, tile, strict=True)]
+        _make(fresh / "done", counts, [1, 1], "uint8", fill=0)
+        attributes = {
+            "format": FORMAT,
+            "settings": config.as_tree(self._spec, self._window),
+            "numeric": numeric,
+            "readings": {name: [list(r.shape), r.dtype] for name, r in readings.items()},
+        }
+        _replace(fresh / "zarr.json", _group(attributes))
+        _replace(self.path / "spec.yaml", config.dump(self._spec, self._window))
+        try:
+            os.rename(fresh, self.path / "field")
+        except OSError:
+            shutil.rmtree(fresh, ignore_errors=True)
+            if not (self.path / "field").exists():
+                raise
+
+    def _drop_damaged(self) -> None:
+        """Marks every tile that cannot be read back as pending again."""
+        for index in np.flatnonzero(self._done):
+            tile = self._tiles[index]
+            try:
+                for array in self._arrays.values():
+                    array[tile.rows, tile.columns].read().result()
+            except ValueError as error:
+                log.warning("%s: tile %d is damaged and is trained again (%s)", self.path, index, _reason(error))
+                self._flags[self._place(index)].write(0).result()
+                self._done[index] = False
+
+    def _place(self, index: int) -> tuple[int, int]:
+        columns = self._flags.shape[1]
+        return int(index) // columns, int(index) % columns
+
+    def _written(self, index: int) -> bool:
+        with _disk(self.path):
+            return bool(self._flags[self._place(index)].read().result())
+
+    def _lock(self, index: int) -> bool:
+        if fcntl is None:
+            return True
+        try:
+            fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, index)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(self, index: int) -> None:
+        if fcntl is not None:
+            fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, index)
+
+
+def open_field(path: str | Path) -> Field:
+    """The Field in a folder, as far as it is trained; arrays are read when they are asked for.
+
+    Raises:
+        FractaljaxError: there is no field, or it cannot be read.
+    """
+    path = Path(path)
+    attributes = _attributes(path)
+    text = yaml.safe_dump(attributes["settings"])
+    _, spec, window = config.experiments(config.parse(text, str(path), "stored"))[0]
+    with _disk(path):
+        tiles = window.tiles(attributes["numeric"]["tile"])
+        flags = np.asarray(_open(path, "done").read().result()).ravel()
+        done = np.zeros(window.grid, bool)
+        for tile, flag in zip(tiles, flags, strict=True):
+            done[tile.rows, tile.columns] = flag
+        flat = window.y is None
+        arrays = {name: _Rows(path, name, flat) for name in attributes["readings"]}
+    runs = _runs(path)
+    return Field(spec, window, arrays, done.reshape(window.shape), provenance(spec, attributes["numeric"], runs))
+
+
+class _Rows:
+    """An array on disk, read where it is sliced along its first axis."""
+
+    def __init__(self, path: Path, name: str, flat: bool):
+        self._path, self._flat = path, flat
+        self._array = _open(path, name)
+        self.shape = tuple(self._array.shape[1:] if flat else self._array.shape)
+        self.dtype = np.dtype(self._array.dtype.numpy_dtype)
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        if self._flat or not isinstance(rows, slice):
+            return np.asarray(self)[rows]
+        start, stop, step = rows.indices(self.shape[0])
+        with _disk(self._path):
+            return self._array[start:max(start, stop)].read().result()[::step]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        with _disk(self._path):
+            values = self._array.read().result()
+        values = values[0] if self._flat else values
+        return values if dtype is None else values.astype(dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+
+def _make(path: Path, shape: list[int], chunk: list[int], dtype: str, fill: Any = None) -> None:
+    """A new array of one reading, with one file a chunk."""
+    fill = fill_value(dtype) if fill is None else fill
+    size = np.dtype(dtype).itemsize
+    blosc = {"cname": "zstd", "clevel": 5, "shuffle": "shuffle", "typesize": size, "blocksize": 0}
+    names = ["y", "x", *(f"{path.name}_{i}" for i in range(len(shape) - 2))]
+    metadata = {
+        "shape": shape,
+        "data_type": dtype,
+        "fill_value": "NaN" if fill != fill else int(fill),
+        "dimension_names": names,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk}},
+        "codecs": [
+            {"name": "bytes", "configuration": {"endian": "little"}},
+            {"name": "blosc", "configuration": blosc},
+            {"name": "crc32c"},
+        ],
+    }
+    ts.open({**_kvstore(path), "metadata": metadata}, create=True).result()
+
+
+def _open(path: Path, name: str) -> Any:
+    # a tile of NaN must be written like any other: its absence would read as "lost"
+    spec = {**_kvstore(path / "field" / name), "store_data_equal_to_fill_value": True}
+    return ts.open(spec, read=True, write=os.access(path, os.W_OK)).result()
+
+
+def _kvstore(path: Path) -> dict[str, Any]:
+    return {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path.resolve()}/"}}
+
+
+def _group(attributes: dict[str, Any]) -> str:
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"fractaljax": attributes}}
+    return json.dumps(group, indent=1)
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    """What the group says of itself, checked as far as a reader relies on it."""
+    file = path / "field" / "zarr.json"
+    if not file.exists():
+        raise FractaljaxError(f"{path}: no result here (there is no {file})")
+    try:
+        attributes = json.loads(file.read_text())["attributes"]["fractaljax"]
+        known = attributes["format"] <= FORMAT
+        missing = {"settings", "numeric", "readings"} - set(attributes)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise FractaljaxError(f"{file} is damaged or was not written by fractaljax") from None
+    if not known or missing:
+        raise FractaljaxError(f"{file} has a format that this version does not read (it knows {FORMAT})")
+    return attributes
+
+
+def _runs(path: Path) -> list[dict[str, Any]]:
+    """The records of all runs; a line cut off by a crash is passed over."""
+    runs = []
+    with contextlib.suppress(OSError):
+        for line in (path / "runs.jsonl").read_text().splitlines():
+            with contextlib.suppress(ValueError):
+                runs.append(json.loads(line))
+    return runs
+
+
+def _discard(path: Path) -> None:
+    """Removes an earlier result, and nothing that fractaljax did not write."""
+    if (path / "field").exists():
+        _attributes(path)  # raises unless it is a field of ours
+        shutil.rmtree(path / "field")
+    for name in ("spec.yaml", "runs.jsonl", "image.png", "figure.png", "claims"):
+        with contextlib.suppress(FileNotFoundError):
+            (path / name).unlink()
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a small file atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        fresh.write_text(text)
+        os.replace(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """Turns what the operating system or the array library says into one line."""
+    try:
+        yield
+    except FractaljaxError:
+        raise
+    except (OSError, ValueError) as error:
+        raise FractaljaxError(f"{path}: {_reason(error)}. Finished tiles are kept.") from error
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error).split(" [")[0].split("\n")[0].replace("\x00", "/")

@@ -1,0 +1,94 @@
+"""Contracts between the engine and its components; no logic.
+
+Dimension letters, used in every docstring of the package: `N` data points, `I` inputs,
+`O` outputs, `B` points of a minibatch, `T` steps of a training, `P` pixels. One function here
+is about ONE network; only the engine adds a batch dimension.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Array = Any  # a JAX array or tracer
+Tree = Any  # a pytree of arrays
+Key = Any  # a JAX random key
+Stream = Callable[[Any], Key]  # the i-th key of a random stream
+
+
+class Data(NamedTuple):
+    """Points to fit: `x` is `[N, I]`, `y` is `[N, O]`."""
+
+    x: Array
+    y: Array
+
+
+class Model(NamedTuple):
+    """A network as pure functions; a Flax module stands behind them.
+
+    The draw is apart from `init` so that all pixels share one draw, made once in double
+    precision, while offsets and scales are traced. The top level of `params` is one entry a
+    layer, named `layer_000`, `layer_001`, ...: sorted names are the order of the layers.
+    """
+
+    draw: Callable[[Key, Array, int], Tree]  # (key, x, O) -> standard normals, like params
+    init: Callable[[Tree], Tree]  # (draw) -> params
+    apply: Callable[[Tree, Array], Array]  # (params, x) -> [N, O]
+
+
+class Problem(NamedTuple):
+    """What is learned. `source` holds what comes from disk, and is an argument of the program."""
+
+    source: Callable[[], Tree]  # () -> arrays on the host; () where all is drawn
+    load: Callable[[Key, Tree, Callable[[int, int], int]], Data]  # (key, source, count(I, O))
+    loss: Callable[[Array, Array], Array]  # (outputs [N, O], targets [N, O]) -> scalar
+    batch: Callable[[Stream, Array, Data], Data] | None  # (stream, t, data); None: full batch
+
+
+class Optimizer(NamedTuple):
+    """An optax transform whose learning rates, one a group of layers, are inside it."""
+
+    init: Callable[[Tree], Tree]  # (params) -> state
+    update: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]]  # (grads, state, params)
+
+
+Schedule = Callable[[Array, int], Array] | None  # (t, T) -> factor on every learning rate; None: 1
+
+
+class Rule(NamedTuple):
+    """A change of the network itself: before the first step, then after every update."""
+
+    init: Callable[[Tree], tuple[Tree, Tree]]  # (params) -> (params, state)
+    update: Callable[[Tree, Tree, Tree, Tree, Array], tuple[Tree, Tree, Tree]]
+    # (params, opt, grads, state, t) -> (params, opt, state)
+
+
+class Snapshot(NamedTuple):
+    """One step as a Fold sees it, before the update; handed in, never carried."""
+
+    t: Array  # the step, 0 to T - 1
+    left: Array  # T - t: steps that remain, this one among them
+    loss: Array  # on the full data
+    grads: Tree
+    params: Tree
+    apply: Callable[[Tree, Array], Array]
+
+
+class Fold(NamedTuple):
+    """What is measured while a network trains, in O(1) memory.
+
+    `settled` is true once no later step can change the reading beyond a closed form that
+    `final` applies; from then on the engine lets the carry stand still.
+    """
+
+    init: Callable[[Tree, int], Tree]  # (params, T) -> carry
+    update: Callable[[Tree, Snapshot], Tree]  # (carry, snapshot) -> carry
+    settled: Callable[[Tree], Array]  # (carry) -> bool
+    final: Callable[[Tree, int], dict[str, Array]]  # (carry, T) -> named readings
+
+
+class State(NamedTuple):
+    """Everything a training carries from step to step: arrays only."""
+
+    params: Tree
+    opt: Tree
+    rule: Tree
+    fold: Tree
