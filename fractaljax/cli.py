@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import logging
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -57,10 +58,9 @@ def scan(arguments: argparse.Namespace) -> int:
     from fractaljax import config
     from fractaljax.families import fractal
 
-    raw, stem = _settings(arguments.config)
-    raw["plugins"] = [*raw["plugins"], *arguments.plugin]
+    raw, stem = _settings(arguments)
     overrides = [*arguments.overrides]
-    if arguments.resolution:
+    if arguments.resolution is not None:
         overrides.append(f"window.resolution={arguments.resolution}")
     if arguments.dtype:
         overrides.append(f"dtype={arguments.dtype}")
@@ -78,8 +78,9 @@ def scan(arguments: argparse.Namespace) -> int:
 
 def render(arguments: argparse.Namespace) -> int:
     """Draws a stored field again, without training."""
-    from fractaljax import store
+    from fractaljax import config, store
 
+    config.load_plugins(arguments.plugin)
     field = store.open_field(arguments.dir)
     name = "figure.png" if arguments.figure else "image.png"
     out = Path(arguments.out) if arguments.out else Path(arguments.dir) / name
@@ -94,9 +95,9 @@ def list_parts(arguments: argparse.Namespace) -> int:
 
     config.load_plugins(arguments.plugin)
     roles = registry.ROLES if arguments.role is None else (arguments.role,)
-    for role in roles:
+    for role, names in {role: registry.names(role) for role in roles}.items():
         print(role)
-        for name in registry.names(role):
+        for name in names:
             print(f"  {name:<20} {registry.describe(role, name)}")
             for argument in registry.arguments(role, name).values() if arguments.role else ():
                 kind = "axis" if argument.traced else "facet"
@@ -111,8 +112,7 @@ def show(arguments: argparse.Namespace) -> int:
 
     from fractaljax import config
 
-    raw, _ = _settings(arguments.config)
-    raw["plugins"] = [*raw["plugins"], *arguments.plugin]
+    raw, _ = _settings(arguments)
     found = config.experiments(raw, arguments.overrides, only=arguments.only)
     trees = {e.name: config.as_tree(e.spec, e.window) for e in found}
     single = len(trees) == 1 and not raw["plugins"]
@@ -128,7 +128,7 @@ def bench(arguments: argparse.Namespace) -> int:
     from fractaljax.engine import plan, scan
     from fractaljax.families import fractal
 
-    raw, _ = _settings(arguments.config) if arguments.config else (config.parse("", "", "default"), "")
+    raw, _ = _settings(arguments)
     overrides = [*arguments.overrides, *([f"dtype={arguments.dtype}"] if arguments.dtype else [])]
     experiment = config.experiments(raw, overrides, only=arguments.only)[0]
     spec, window = experiment.spec, experiment.window
@@ -179,22 +179,32 @@ def _draw(field: Any, out: Path, figure: bool, **look: Any) -> None:
     (save_figure if figure else save_image)(field, out, **look)
 
 
-def _settings(source: str) -> tuple[dict[str, Any], str]:
-    """Raw settings of a config file, of a result or of a picture, and a name for its results."""
+def _settings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Raw settings of a config file, of a result or of a picture, and a name for its results.
+
+    A result or a picture may come from anywhere: it never names a plugin.
+    """
     from fractaljax import config
 
-    path = Path(source)
-    if path.is_dir():
+    config.load_plugins(arguments.plugin)
+    source = arguments.config
+    path = Path(source or "default")
+    if source is None:
+        raw = config.parse("", "", path.stem)
+    elif os.path.isdir(path):
         from fractaljax.store import open_field
 
+        path = path.resolve()
         field = open_field(path)
-        text = config.dump(field.spec, field.window)
-        return config.parse(text, source, path.resolve().name), path.resolve().name
-    if path.suffix.lower() == ".png":
+        raw = config.parse(config.dump(field.spec, field.window), source, path.name)
+        return raw | {"plugins": arguments.plugin}, path.name
+    elif path.suffix.lower() == ".png":
         from fractaljax.view.image import read_parameters
 
-        return config.parse(read_parameters(path), source, path.stem), path.stem
-    return config.read(path), path.stem
+        raw = config.parse(read_parameters(path), source, path.stem) | {"plugins": []}
+    else:
+        raw = config.read(path)
+    return raw | {"plugins": [*raw["plugins"], *arguments.plugin]}, path.stem
 
 
 def _aimed(window: Any, arguments: argparse.Namespace) -> Any:
@@ -208,9 +218,9 @@ def _aimed(window: Any, arguments: argparse.Namespace) -> Any:
             )
         ends = zip(arguments.window[::2], arguments.window[1::2], strict=True)
         window = Window(*(a.between(*e) for a, e in zip(window.axes, ends, strict=True)))
-    if arguments.center or arguments.zoom:
+    if arguments.center or arguments.zoom is not None:
         center = arguments.center or [(a.low + a.high) / 2 for a in window.axes]
-        window = window.zoom(tuple(center), arguments.zoom or 1.0)
+        window = window.zoom(tuple(center), 1.0 if arguments.zoom is None else arguments.zoom)
     return window
 
 
@@ -238,7 +248,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
             values = getattr(arguments, name, None)
             if values:  # these take as many words as follow them, overrides among them
                 arguments.overrides += [v for v in values if "=" in v]
-                setattr(arguments, name, [_as(kind, f"--{name}", v) for v in values if "=" not in v])
+                values = [_as(kind, f"--{name}", v) for v in values if "=" not in v]
+                if not values:
+                    raise FractaljaxError(f"--{name}: no value is given")
+                setattr(arguments, name, values)
         if getattr(arguments, "axes", None) and len(arguments.axes) > 2:
             raise FractaljaxError(f"--axes takes one or two names, not {' '.join(arguments.axes)}")
         bad = [o for o in arguments.overrides if "=" not in o]
@@ -249,7 +262,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 def _plain_number(word: str) -> str:
     """`-1e-3` as `-0.001`: argparse takes the first for a flag."""
-    return format(Decimal(word), "f") if re.fullmatch(r"-[\d.]*\d[\d.]*[eE][-+]?\d{1,3}", word) else word
+    number = re.fullmatch(r"-(\d+\.?\d*|\.\d+)[eE][-+]?\d{1,3}", word)
+    return format(Decimal(word), "f") if number else word
 
 
 def _as(kind: type, flag: str, text: str) -> Any:
@@ -272,7 +286,8 @@ class _Parser(argparse.ArgumentParser):
             names = [n.strip(" '") for n in choice[2].split(",")]
             near = difflib.get_close_matches(choice[1], names, n=1)
             message = f"'{choice[1]}' is not one of {', '.join(names)}" + (f". Did you mean '{near[0]}'?" if near else "")
-        print(f"fractaljax: {message}. See: {self.prog} --help", file=sys.stderr)
+        message = " ".join(f"{message}. See: {self.prog} --help".splitlines())
+        print(f"fractaljax: {message}", file=sys.stderr)
         raise SystemExit(2)
 
 
@@ -307,6 +322,7 @@ def _parser() -> argparse.ArgumentParser:
     r.add_argument("--stretch", choices=("rank", "linear", "log"))
     r.add_argument("--figure", action="store_true", help="with axes, title, colour bar and statistics")
     r.add_argument("--out", metavar="FILE", help="default: image.png or figure.png in DIR")
+    _add_plugin(r)
     n = verb("list", list_parts, "the registered components")
     n.add_argument("role", nargs="?", metavar="ROLE", help="one role, with all arguments")
     _add_plugin(n)

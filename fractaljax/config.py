@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,14 +14,15 @@ import yaml
 from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.settings import (
     DEFAULTS,
-    Loader,
     canonical,
     check_mapping,
     facet_name,
     facets,
-    merged,
+    from_yaml,
+    layered,
     nested,
     parse_override,
+    placed,
 )
 from fractaljax.spec import ALIASES, FIELDS, PART_ROLES, Part, Spec
 from fractaljax.window import Axis, Window
@@ -53,8 +55,8 @@ class Experiment(NamedTuple):
 def read(path: str | Path) -> dict[str, Any]:
     """The raw settings of a YAML file, its top-level and experiment keys checked."""
     path = Path(path)
-    if not path.is_file():
-        near = [p for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+    if not os.path.isfile(path):  # unlike Path.is_file, false for names that are too long
+        near = [*path.parent.glob("*.yaml")] if os.path.isdir(path.parent) else []
         raise unknown("config file", str(path), near) if near else FractaljaxError(f"no file {path}")
     try:
         text = path.read_text()
@@ -66,11 +68,9 @@ def read(path: str | Path) -> dict[str, Any]:
 def parse(text: str, where: str, name: str) -> dict[str, Any]:
     """Raw settings from YAML text; settings without `experiments` are one, called `name`."""
     try:
-        raw = yaml.load(text, Loader)
+        raw = from_yaml(text)
     except FractaljaxError as error:
         raise FractaljaxError(f"{where}: {error}") from None
-    except yaml.YAMLError as error:
-        raise FractaljaxError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
     raw = {} if raw is None else raw
     check_mapping(where, raw)
     if not any(key in TOP for key in raw):
@@ -82,7 +82,10 @@ def parse(text: str, where: str, name: str) -> dict[str, Any]:
     check_mapping(f"{where}: experiments", experiments)
     for block_name, block in {"defaults": raw.get("defaults"), **experiments}.items():
         check_mapping(f"{where}: {block_name}", block or {})
-    return {"plugins": raw.get("plugins") or [], "defaults": raw.get("defaults") or {},
+    for key in map(str, experiments):  # each names a folder
+        if key in ("", "..") or Path(key).name != key or "\0" in key:
+            raise FractaljaxError(f"{where}: experiment '{key}' cannot be the name of a folder")
+    return {"plugins": _modules(raw.get("plugins")), "defaults": raw.get("defaults") or {},
             "experiments": {str(k): v or {} for k, v in experiments.items()}}
 
 
@@ -108,9 +111,9 @@ def experiments(
     patches = [parse_override(text) for text in overrides]
     found, known = [], []
     for name, block in raw["experiments"].items():
-        tree = merged(canonical(raw["defaults"]), canonical(block))
+        tree = layered(canonical(raw["defaults"]), canonical(block))
         for path, value in patches:
-            tree = merged(tree, canonical(nested(path, value)))
+            tree = layered(tree, canonical(nested(path, value)))
         if axes:
             tree["window"] = {**tree.get("window", {}), "x": axes[0], "y": (*axes, None)[1]}
         variants = facets(tree)
@@ -121,7 +124,7 @@ def experiments(
                 continue
             flat = tree
             for path, value in variant.items():
-                flat = merged(flat, nested(path.split("."), value))
+                flat = placed(flat, path, value)
             found.append(_experiment(full, flat))
     if not found:
         raise unknown("experiment", only, known)
@@ -130,13 +133,23 @@ def experiments(
 
 def load_plugins(modules: Iterable[str]) -> None:
     """Imports modules that register parts of their own; the working directory is searched too."""
-    for module in [modules] if isinstance(modules, str) else modules:
+    for module in _modules(modules):
         if "" not in sys.path and str(Path.cwd()) not in sys.path:
             sys.path.append(str(Path.cwd()))
         try:
             importlib.import_module(module)
-        except ImportError as error:
-            raise FractaljaxError(f"plugins: cannot import '{module}': {error}") from None
+        except Exception as error:  # whatever the user's own module raises
+            raise FractaljaxError(f"plugins: cannot import '{module}': {error!r}") from error
+
+
+def _modules(value: Any) -> list[str]:
+    """Names of modules: none, one, or a list of them."""
+    names = [value] if isinstance(value, str) else [] if value is None else value
+    if not isinstance(names, list | tuple) or not all(
+        isinstance(n, str) and all(part.isidentifier() for part in n.split(".")) for n in names
+    ):
+        raise FractaljaxError(f"plugins: takes names of modules, not {value!r}")
+    return [*names]
 
 
 def dump(spec: Spec, window: Window) -> str:
@@ -202,6 +215,10 @@ def _experiment(name: str, tree: dict[str, Any]) -> Experiment:
     tree, aliased = {k: v for k, v in tree.items() if k not in ALIASES}, {
         k: v for k, v in tree.items() if k in ALIASES}
     spec = _spec(tree)
+    for alias in aliased:
+        prefix, _, argument = spec.resolve(alias).rpartition(".")
+        if argument in (tree.get(prefix) or {}):
+            raise FractaljaxError(f"{alias} and {prefix}.{argument} are one setting; give one of them")
     if aliased:
         spec = spec.updated(aliased)
     window = tree.get("window", {})
@@ -211,7 +228,9 @@ def _experiment(name: str, tree: dict[str, Any]) -> Experiment:
     ranges = {}
     for key, block in tree.get("axes", {}).items():
         check_mapping(f"axes.{key}", block)
-        ranges[spec.traced(key)] = _range(key, block)
+        if (path := spec.traced(str(key))) in ranges:
+            raise FractaljaxError(f"axes: {', '.join(tree['axes'])}: {path} is given twice, under two names")
+        ranges[path] = _range(key, block)
     resolution = _resolution(window.get("resolution", 256))
     x = _axis(spec, window.get("x", "LR0"), ranges, resolution[0])
     names = window.get("y", "LR1")
@@ -224,8 +243,11 @@ def _spec(tree: Mapping[str, Any]) -> Spec:
     for role in PART_ROLES:
         if role in tree:
             given[role] = None if tree[role] is None else _part(role, dict(tree[role]))
+            if given[role] is None and role != "rule":
+                raise FractaljaxError(f"{role}: a name is needed; only rule may be null")
     if "fold" in tree:
-        given["fold"] = tuple(Part(name, **args) for name, args in tree["fold"].items())
+        folds = {name: _arguments(f"fold.{name}", args) for name, args in tree["fold"].items()}
+        given["fold"] = tuple(Part(name, **args) for name, args in folds.items())
     return Spec(**given)
 
 
@@ -233,10 +255,14 @@ def _part(role: str, block: dict[str, Any]) -> Part | None:
     name = block.pop("name", DEFAULTS.get(role))
     if name is None and block:
         raise FractaljaxError(f"{role}: a name is needed beside {', '.join(block)}")
+    return None if name is None else Part(str(name), **_arguments(role, block))
+
+
+def _arguments(where: str, block: Mapping[Any, Any]) -> Mapping[str, Any]:
     for key in block:
-        if not str(key).isidentifier():
-            raise FractaljaxError(f"{role}.{key}: not the name of an argument")
-    return None if name is None else Part(str(name), **block)
+        if not (isinstance(key, str) and key.isidentifier()) or key in ("self", "name"):
+            raise FractaljaxError(f"{where}.{key}: not the name of an argument")
+    return block
 
 
 def _range(key: str, block: Mapping[str, Any]) -> dict[str, Any]:
@@ -262,7 +288,7 @@ def as_number(where: str, value: Any) -> float:
         if isinstance(value, bool):
             raise ValueError
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise FractaljaxError(f"{where}={value!r}: takes a number") from None
 
 
@@ -270,7 +296,7 @@ def _resolution(value: Any) -> tuple[int, int]:
     """Columns and rows from `N`, `WxH` or `[W, H]`."""
     sides = value if isinstance(value, list) else str(value).lower().split("x")
     try:
-        sides = [int(s) for s in sides]
+        sides = [int(str(s)) for s in sides]  # not 4.7, nor True
     except (TypeError, ValueError):
         sides = []
     if len(sides) not in (1, 2) or min(sides, default=0) < 1:

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 class FractaljaxError(ValueError):
     """A request that cannot be met. The command line prints it as one line and exits with 2."""
 
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.splitlines()))  # names may hold anything
+
 
 def unknown(what: str, name: str, known: Iterable[str]) -> FractaljaxError:
     """An error for a name that nobody registered, with the nearest name and the whole list."""

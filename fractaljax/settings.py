@@ -20,12 +20,24 @@ class Loader(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice (PyYAML keeps the last one silently)."""
 
     def construct_mapping(self, node, deep=False):
+        if not isinstance(node, yaml.MappingNode):  # `!!map [1, 2]`: refused below
+            return super().construct_mapping(node, deep)
         keys = [str(self.construct_object(k, deep=True)) for k, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
                 line = node.start_mark.line + 1
                 raise FractaljaxError(f"key '{key}' is given twice in the block at line {line}")
         return super().construct_mapping(node, deep)
+
+
+def from_yaml(text: str) -> Any:
+    """What YAML text says; raises FractaljaxError for whatever PyYAML cannot make of it."""
+    try:
+        return yaml.load(text, Loader)
+    except FractaljaxError:
+        raise
+    except Exception as error:  # PyYAML lets through what its constructors raise: a date of month 13
+        raise FractaljaxError(f"not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def check_mapping(where: str, value: Any) -> None:
@@ -39,9 +51,9 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     if not equals or not path.strip():
         raise FractaljaxError(f"override '{text}': must be path=value, as in model.depth=3")
     try:
-        return path.strip().split("."), yaml.load(value, Loader)
-    except yaml.YAMLError:
-        raise FractaljaxError(f"override '{text}': the value is not valid YAML") from None
+        return path.strip().split("."), from_yaml(value)
+    except FractaljaxError as error:
+        raise FractaljaxError(f"override '{text}': {error}") from None
 
 
 def nested(path: list[str], value: Any) -> dict[str, Any]:
@@ -80,7 +92,9 @@ def _canonical_folds(value: Any) -> dict[str, Any]:
         entry = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
         if "name" not in entry:
             raise FractaljaxError(f"fold: {entry} has no name")
-        folds[str(entry.pop("name"))] = entry
+        if (name := str(entry.pop("name"))) in folds:
+            raise FractaljaxError(f"fold: '{name}' is named twice; each is recorded once")
+        folds[name] = entry
     return folds
 
 
@@ -92,7 +106,7 @@ def merged(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
         old = tree.get(key)
         if not (isinstance(value, Mapping) and isinstance(old, Mapping)):
             tree[key] = copy.deepcopy(value)
-        elif key in PART_ROLES and value.get("name", old.get("name")) != old.get("name"):
+        elif key in PART_ROLES and _renamed(key, old, value):
             tree[key] = dict(value)
         elif key == "fold" and not (set(value) <= set(old) and any(value.values())):
             tree[key] = copy.deepcopy(dict(value))
@@ -101,12 +115,30 @@ def merged(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
+def layered(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """`merged`, where an alias in the one stands for its path in the other."""
+    tree = copy.deepcopy(dict(base))
+    for alias, paths in ALIASES.items():
+        places = [path.split(".") for path in paths]
+        if alias in tree and any(key in (patch.get(role) or {}) for role, key in places):
+            del tree[alias]
+        if alias in patch:
+            role, key = next((p for p in places if tree.get(p[0])), places[-1])
+            tree.get(role, {}).pop(key, None)
+    return merged(tree, patch)
+
+
+def _renamed(role: str, old: Mapping[str, Any], patch: Mapping[str, Any]) -> bool:
+    name = old.get("name", DEFAULTS.get(role))
+    return patch.get("name", name) != name
+
+
 def facets(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Lists where a single value belongs, crossed: one dictionary of paths a combination."""
     lists: dict[str, list] = {}
-    for key in (*PART_ROLES, "fold", *FIELDS):
+    for key in (*PART_ROLES, "fold", *FIELDS, *ALIASES):
         value = tree.get(key)
-        if isinstance(value, list) and key in FIELDS:
+        if isinstance(value, list) and key in (*FIELDS, *ALIASES):
             lists[key] = value
         elif isinstance(value, Mapping):
             blocks = value.items() if key == "fold" else [("", value)]
@@ -118,6 +150,17 @@ def facets(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
     if (count := math.prod(len(v) for v in lists.values())) > MAX_FACETS:
         raise FractaljaxError(f"{count} facets; at most {MAX_FACETS} in one config")
     return crossed(lists)
+
+
+def placed(tree: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """The tree with one value in the place of the list of a facet, all else as it was."""
+    tree = copy.deepcopy(dict(tree))
+    *blocks, last = path.split(".")
+    block = tree
+    for key in blocks:
+        block = block[key]
+    block[last] = value
+    return tree
 
 
 def facet_name(name: str, variant: Mapping[str, Any]) -> str:
@@ -140,7 +183,7 @@ def _is_facet(role: str, fold: str, block: Mapping[str, Any], key: str) -> bool:
         return True
     names = block.get("name", fold) if role != "fold" else fold
     for name in names if isinstance(names, list) else [names or DEFAULTS.get(role)]:
-        schema = registry.arguments(role, name)
+        schema = registry.arguments(role, str(name))
         if key in schema and "tuple" in str(schema[key].annotation):
             return any(isinstance(v, list) for v in value)
     return True

@@ -72,29 +72,50 @@ class Axis:
     def between(self, low: float, high: float) -> "Axis":
         """The same axis over other axis coordinates."""
         if self.scale == "log":
+            width = high - low
             try:
                 low, high = 10.0**low, 10.0**high
             except OverflowError:
                 raise FractaljaxError(
                     f"axis {self.path}: [{low}, {high}] is in log10 and leaves the range of float64"
                 ) from None
+            if width > 0 and low == high:
+                raise self.too_deep(width)
         return dataclasses.replace(self, min=float(low), max=float(high))
+
+    def too_deep(self, width: float) -> FractaljaxError:
+        """Why there is no axis of this width, in axis coordinates."""
+        return FractaljaxError(
+            f"axis {self.path}: both ends are the same number in float64 at zoom 2^{self.depth(width):.1f}"
+        )
 
     def merged(self, dtype: str) -> int:
         """How many samples are lost because neighbours are equal in `dtype`."""
-        return self.n - len(np.unique(self.points().astype(dtype)))
+        return self.n - len(np.unique(self._rounded(dtype)))
+
+    def in_range(self, dtype: str) -> bool:
+        """Whether `dtype` holds all samples: none becomes infinite, or zero without being zero."""
+        rounded = self._rounded(dtype)
+        return bool(np.all(np.isfinite(rounded) & ((rounded != 0) | (self.points() == 0))))
 
     def depth(self, width: float | None = None) -> float:
         """Zoom depth in factors of two: from the 9-decade overview on a log axis, from the
         largest value on a linear one. `width` is in axis coordinates (default: this axis)."""
         full = OVERVIEW_DECADES if self.scale == "log" else max(abs(self.min), abs(self.max))
-        return math.log2(full / (self.high - self.low if width is None else width))
+        width = self.high - self.low if width is None else width
+        return math.log2(full) - math.log2(width) if width > 0 else math.inf
 
     def floor_depth(self, dtype: str) -> float:
         """The zoom depth from which on `n` samples around here merge in `dtype`."""
         step = float(np.finfo(dtype).eps)  # the widest relative spacing of neighbouring floats
         pitch = step / math.log(10) if self.scale == "log" else step * max(abs(self.min), abs(self.max))
-        return self.depth(pitch * max(self.n - 1, 1))
+        # coordinates are float64, and interpolating them rounds by up to two of their spacings
+        spacing = float(np.finfo("float64").eps) * max(abs(self.low), abs(self.high))
+        return self.depth(max(pitch, 2 * spacing) * max(self.n - 1, 1))
+
+    def _rounded(self, dtype: str) -> np.ndarray:
+        with np.errstate(over="ignore", under="ignore"):
+            return self.points().astype(dtype)
 
 
 class Tile(NamedTuple):
@@ -159,6 +180,9 @@ class Window:
         if not (math.isfinite(factor) and factor > 0):
             raise FractaljaxError(f"zoom factor {factor} must be a number above 0")
         half = [(a.high - a.low) / 2 / factor for a in self.axes]
+        for a, c, h in zip(self.axes, center, half, strict=True):
+            if math.isfinite(c) and c - h >= c + h:
+                raise a.too_deep(2 * h)
         return Window(*(a.between(c - h, c + h) for a, c, h in zip(self.axes, center, half, strict=True)))
 
     def tile_shape(self, side: int) -> tuple[int, int]:
@@ -192,6 +216,8 @@ class Window:
             FractaljaxError: names the axis, the columns left and the zoom depth of the floor.
         """
         for axis in self.axes:
+            if not axis.in_range(dtype):
+                raise FractaljaxError(f"axis {axis.path}: min={axis.min}, max={axis.max} leave the range of {dtype}")
             if lost := axis.merged(dtype):
                 raise FractaljaxError(
                     f"axis {axis.path}: only {axis.n - lost} of {axis.n} samples differ in {dtype}. "

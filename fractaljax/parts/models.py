@@ -63,17 +63,32 @@ GAINED = ("mean_field", "ntk")  # these multiply the activation by the published
 
 
 class Dense(nn.Module):
-    """One layer, `multiplier * (x @ kernel) + bias`; `[N, I] -> [N, O]`."""
+    """One layer, `multiplier * (kernel.T @ x) + bias`; features first: `[I, N] -> [O, N]`.
+
+    Points lie along the last axis: the products of a whole chunk of networks then are one matrix
+    product without a transposed copy, and elementwise work runs along contiguous points. That is
+    1.6 times as fast as `[N, I] @ [I, O]`, and twice in float32.
+
+    With `by_points` the product is taken over a transposed copy instead, so that its gradient is
+    summed point after point, in the published code's order. It costs a fifth of the speed, and
+    without it a fifth of the overview, where training is chaotic, does not come out again.
+    """
 
     features: int
     multiplier: float
     bias: bool
+    by_points: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        kernel = self.param("kernel", _no_draw, (x.shape[-1], self.features), x.dtype)
-        z = (x @ kernel) * self.multiplier
-        return z + self.param("bias", _no_draw, (self.features,), x.dtype) if self.bias else z
+        kernel = self.param("kernel", _no_draw, (x.shape[0], self.features), x.dtype)
+        if self.by_points:  # the barrier keeps XLA from folding the transposition away
+            z = (jax.lax.optimization_barrier(x.T) @ kernel).T * self.multiplier
+        else:
+            z = (kernel.T @ x) * self.multiplier
+        if self.bias:
+            z = z + self.param("bias", _no_draw, (self.features,), x.dtype)[:, None]
+        return z
 
 
 class Mlp(nn.Module):
@@ -89,7 +104,7 @@ class Mlp(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        x = self.activation(self._layer(0, x))
+        x = self.activation(self._layer(0, x.T))
         i = 1
         while i < self.depth - 1:
             if self.residual and i + 1 < self.depth - 1:
@@ -99,13 +114,14 @@ class Mlp(nn.Module):
             else:
                 x = self.activation(self._layer(i, x))
                 i += 1
-        return self._layer(self.depth - 1, x)
+        return self._layer(self.depth - 1, x).T
 
     def _layer(self, i: int, x: Array) -> Array:
         features = self.outputs if i == self.depth - 1 else self.width
         scale = PARAMETRISATIONS[self.parametrisation]
-        _, multiplier = scale(_kind(i, self.depth), x.shape[-1], features)
-        return Dense(features, multiplier, self.bias, name=f"layer_{i:03d}")(x)
+        _, multiplier = scale(_kind(i, self.depth), x.shape[0], features)
+        last = i == self.depth - 1
+        return Dense(features, multiplier, self.bias, last, name=f"layer_{i:03d}")(x)
 
 
 @register("model", "mlp")

@@ -1,0 +1,54 @@
+"""How long does a user wait before and around the training itself?
+
+    python benchmarks/startup.py
+
+Wall time of whole processes, from the shell's point of view: `fractaljax --help`, and a scan of
+the overview of `tanh` at 64 x 64 networks and 100 steps, with nothing in the cache folder and with
+the compiled program already there. Of every cold run the cache folder is new and empty.
+
+RESULT (machine, date):
+    ... to be filled in from a quiet run ...
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CONFIG = Path(__file__).parent.parent / "configs" / "paper" / "tanh.yaml"
+COMMAND = [sys.executable, "-m", "fractaljax.cli"]
+SCAN = ["scan", str(CONFIG), "steps=100", "window.resolution=64", "--only", "overview"]
+RUNS = 5
+
+
+def seconds(arguments: list[str], cache: str) -> float:
+    """Wall time of one process that uses this cache folder."""
+    clock = time.perf_counter()
+    subprocess.run(
+        [*COMMAND, *arguments],
+        env=os.environ | {"XDG_CACHE_HOME": cache},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    return time.perf_counter() - clock
+
+
+def main() -> None:
+    waits: dict[str, list[float]] = {"--help": [], "scan, cold": [], "scan, warm": []}
+    for _ in range(RUNS):
+        with tempfile.TemporaryDirectory() as folder:
+            scan = [*SCAN, "--out", f"{folder}/result", "--overwrite"]
+            waits["--help"].append(seconds(["--help"], folder))
+            waits["scan, cold"].append(seconds(scan, folder))
+            waits["scan, warm"].append(seconds(scan, folder))
+    for name, found in waits.items():
+        middle = statistics.median(found)
+        print(f"{name:12}{middle:7.2f} s   ({min(found):.2f} to {max(found):.2f}, {RUNS} runs)")
+
+
+if __name__ == "__main__":
+    main()
