@@ -4,7 +4,8 @@
 
 Wall time of whole processes, from the shell's point of view: `fractaljax --help`, and a scan of
 the overview of `tanh` at 64 x 64 networks and 100 steps, with nothing in the cache folder and with
-the compiled program already there. Of every cold run the cache folder is new and empty.
+the compiled program already there. A cold run has a new, empty cache folder; on Linux matplotlib
+keeps its list of fonts below it too, and makes it again.
 
 RESULT (machine, date):
     ... to be filled in from a quiet run ...

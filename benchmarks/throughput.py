@@ -82,7 +82,7 @@ def vmap(spec: fj.Spec, window: fj.Window) -> Run:
         return _measure(losses)
 
     many = jax.jit(jax.vmap(train))
-    return lambda: np.concatenate([np.asarray(many(r)) for r in _batches(spec, window)])
+    return lambda: np.concatenate([many(rates) for rates in _batches(spec, window)])
 
 
 def _plain(spec: fj.Spec):
@@ -117,29 +117,11 @@ def _batches(spec: fj.Spec, window: fj.Window) -> list[np.ndarray]:
 
 def peak(spec: fj.Spec, window: fj.Window) -> Run:
     a = jax.random.normal(jax.random.key(0), (ORDER, ORDER), spec.dtype)
-    product = jax.jit(lambda b: a @ b / ORDER)
-
-    def run() -> np.ndarray:
-        b = a
-        for _ in range(PRODUCTS):
-            b = product(b)
-        return np.asarray(b)
-
-    return run
+    many = jax.jit(lambda a: jax.lax.fori_loop(0, PRODUCTS, lambda _, b: a @ b / ORDER, a))
+    return lambda: np.asarray(many(a))
 
 
-def _chunk(spec: fj.Spec, window: fj.Window) -> int:
-    """The chunk that a scan of the window chooses."""
-    paths, mesh = tuple(axis.path for axis in window.axes), plan.mesh()
-    return plan.choose_chunk(spec, window, paths, mesh, plan.tile_side(window, "cpu"))
-
-
-SIDES: dict[str, Callable[[fj.Spec, fj.Window], Run]] = {
-    "scan": scan,
-    "notebook": notebook,
-    "vmap": vmap,
-    "peak": peak,
-}
+SIDES = {"scan": scan, "notebook": notebook, "vmap": vmap, "peak": peak}
 
 
 def work(side: str, spec: fj.Spec, window: fj.Window, folder: Path) -> None:
@@ -158,11 +140,13 @@ def work(side: str, spec: fj.Spec, window: fj.Window, folder: Path) -> None:
 def taken(spec: fj.Spec, window: fj.Window) -> np.ndarray:
     """Chunk, and network-steps that a scan takes: a chunk goes on until its last network fails."""
     fold = fj.Part("status", rule="loss", loss_limit=math.inf)
-    chunk, check = _chunk(spec, window), program.STEPS_A_CHECK
+    paths, check = tuple(axis.path for axis in window.axes), program.STEPS_A_CHECK
+    side = plan.tile_side(window, "cpu")
+    chunk = plan.choose_chunk(spec, window, paths, plan.mesh(), side)
     failed = fj.scan(dataclasses.replace(spec, fold=fold), window, chunk=chunk)["diverged_at"]
     needed = np.where(failed < 0, spec.steps, failed + 1)
     total = 0
-    for tile in window.tiles(plan.tile_side(window, "cpu")):
+    for tile in window.tiles(side):
         flat = needed[tile.rows, tile.columns].ravel()
         chunks = np.pad(flat, (0, -len(flat) % chunk), mode="edge").reshape(-1, chunk)
         looked_at = -(-chunks.max(axis=1) // check) * check
@@ -183,52 +167,44 @@ def flops(spec: fj.Spec) -> int:
     return 4 * points * width * (inputs + 1) + 4 * points * width
 
 
-class Worker:
-    """A side in a process of its own, which computes only when it is told to."""
+def worker(side: str, options: list[str]) -> subprocess.Popen:
+    """A side in a process of its own, which is ready and computes only when it is told to."""
+    command = [sys.executable, __file__, "--side", side, *options]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+    answer(process)
+    return process
 
-    def __init__(self, side: str, arguments: list[str]):
-        command = [sys.executable, __file__, "--side", side, *arguments]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._answer()  # ready
 
-    def seconds(self) -> float:
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        return float(self._answer())
+def seconds(process: subprocess.Popen) -> float:
+    process.stdin.write("go\n")
+    return float(answer(process))
 
-    def stop(self) -> None:
-        self._process.stdin.close()
-        self._process.wait()
 
-    def _answer(self) -> str:
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{' '.join(self._process.args)} ended with {self._process.wait()}")
-        return line
+def answer(process: subprocess.Popen) -> str:
+    line = process.stdout.readline()
+    if not line:
+        raise SystemExit(f"{' '.join(process.args)} ended with {process.wait()}")
+    return line
 
 
 def compare(dtype: str, resolution: int, steps: int, rounds: int) -> None:
     """Times all sides in turn and prints the table of a dtype."""
+    options = [f"--dtype={dtype}", f"--resolution={resolution}", f"--steps={steps}"]
     with tempfile.TemporaryDirectory() as folder:
-        sizes = [f"--resolution={resolution}", f"--steps={steps}"]
-        workers = {s: Worker(s, [f"--dtype={dtype}", *sizes, f"--folder={folder}"]) for s in SIDES}
+        workers = {side: worker(side, [*options, f"--folder={folder}"]) for side in SIDES}
         signs = {s: np.load(Path(folder, f"{s}.npy")) < 0 for s in ("scan", "notebook", "vmap")}
         chunk, done = np.load(Path(folder, "taken.npy"))
-        agreement = {s: float(np.mean(signs[s] == signs["scan"])) for s in ("notebook", "vmap")}
-        if min(agreement.values()) < AGREEMENT:
-            raise SystemExit(f"{dtype}: the sides train different networks: {agreement}")
-        times = [{s: w.seconds() for s, w in workers.items()} for _ in range(rounds)]
-        for worker in workers.values():
-            worker.stop()
+    if min(np.mean(s == signs["scan"]) for s in signs.values()) < AGREEMENT:
+        raise SystemExit(f"{dtype}: the sides do not train the same networks")
+    times = [{side: seconds(w) for side, w in workers.items()} for _ in range(rounds)]
+    for process in workers.values():
+        process.communicate()  # closes its input, and it ends
     spec, window = experiment(dtype, resolution, steps)
     report(spec, window, times, chunk, done / (window.size * steps))
 
 
-def report(
-    spec: fj.Spec, window: fj.Window, times: list[dict[str, float]], chunk: int, share: float
-) -> None:
+def report(spec: fj.Spec, window: fj.Window, times: list[dict], chunk: int, share: float) -> None:
     median = {side: float(np.median([t[side] for t in times])) for side in SIDES}
     top = PRODUCTS * 2 * ORDER**3 / median["peak"] / 1e9
     asked = window.size * spec.steps
@@ -241,10 +217,8 @@ def report(
         row = f"{side:10}{median[side]:8.2f}{rate:17,.0f}{speed:9.2f}{speed / top:9.1%}"
         print(f"{row}   x {np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
     alone = share * asked / median["scan"] * flops(spec) / 1e9
-    print(
-        f"peak {top:.1f} GFLOP/s; the scan, chunk {chunk}, took {share:.0%} of the network-steps,"
-    )
-    print(f"on those alone {alone:.2f} GFLOP/s, {alone / top:.1%} of peak")
+    print(f"peak {top:.1f} GFLOP/s; the scan (chunk {chunk}) took {share:.0%} of these steps:")
+    print(f"on them alone {alone:.2f} GFLOP/s, {alone / top:.1%} of peak")
 
 
 def experiment(dtype: str, resolution: int, steps: int) -> tuple[fj.Spec, fj.Window]:

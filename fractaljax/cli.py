@@ -84,7 +84,14 @@ def render(arguments: argparse.Namespace) -> int:
     field = store.open_field(arguments.dir)
     name = "figure.png" if arguments.figure else "image.png"
     out = Path(arguments.out) if arguments.out else Path(arguments.dir) / name
-    _draw(field, out, arguments.figure, reading=arguments.reading, cmap=arguments.cmap, stretch=arguments.stretch)
+    _draw(
+        field,
+        out,
+        arguments.figure,
+        reading=arguments.reading,
+        cmap=arguments.cmap,
+        stretch=arguments.stretch,
+    )
     print(out)
     return 0
 
@@ -138,7 +145,9 @@ def bench(arguments: argparse.Namespace) -> int:
     rates = plan.measure(spec, window, names, mesh, chunks)
     best = max(rates, key=lambda chunk: rates[chunk])
     device = mesh.devices.flat[0]
-    print(f"{experiment.name}, {spec.dtype}, {mesh.size} x {device.platform} ({device.device_kind})")
+    print(
+        f"{experiment.name}, {spec.dtype}, {mesh.size} x {device.platform} ({device.device_kind})"
+    )
     print(f"{'chunk':>6} {'network-steps/s':>16} {'pixels/s':>10}")
     for chunk, rate in rates.items():
         mark = "  <- kept" if chunk == best else ""
@@ -163,8 +172,13 @@ def _scan_one(experiment: Any, place: Path, arguments: argparse.Namespace) -> No
             on_tile=reporter.on_tile,
         )
     made = field.provenance
-    log.info("%s: %s pixels, %.1f s, %.0f pixels/s", experiment.name, f"{experiment.window.size:,}",
-             made["wall_s"], made["pixels_per_s"])
+    log.info(
+        "%s: %s pixels, %.1f s, %.0f pixels/s",
+        experiment.name,
+        f"{experiment.window.size:,}",
+        made["wall_s"],
+        made["pixels_per_s"],
+    )
     for figure, name in ((False, "image.png"), (True, "figure.png")):
         _draw(field, place / name, figure)
     print(place)
@@ -239,7 +253,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     flags = [a for a in rest if a.startswith("-") or "=" not in a]
     if flags:
         known = sorted({f for f in re.findall(r"--[a-z]+", _help_of(arguments)) if f != flags[0]})
-        raise unknown("argument", flags[0], known) if known else FractaljaxError(f"unknown argument {flags[0]}")
+        raise (
+            unknown("argument", flags[0], known)
+            if known
+            else FractaljaxError(f"unknown argument {flags[0]}")
+        )
     if rest and not hasattr(arguments, "overrides"):
         raise FractaljaxError(f"{rest[0]}: this verb takes no path=value")
     if hasattr(arguments, "overrides"):
@@ -285,7 +303,9 @@ class _Parser(argparse.ArgumentParser):
         if choice:
             names = [n.strip(" '") for n in choice[2].split(",")]
             near = difflib.get_close_matches(choice[1], names, n=1)
-            message = f"'{choice[1]}' is not one of {', '.join(names)}" + (f". Did you mean '{near[0]}'?" if near else "")
+            message = f"'{choice[1]}' is not one of {', '.join(names)}" + (
+                f". Did you mean '{near[0]}'?" if near else ""
+            )
         message = " ".join(f"{message}. See: {self.prog} --help".splitlines())
         print(f"fractaljax: {message}", file=sys.stderr)
         raise SystemExit(2)
@@ -293,12 +313,23 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    top = _Parser(prog="fractaljax", formatter_class=raw, epilog=OVERVIEW,
-                  description="Train one small network a pixel over a window of hyperparameters.")
+    top = _Parser(
+        prog="fractaljax",
+        formatter_class=raw,
+        epilog=OVERVIEW,
+        description="Train one small network a pixel over a window of hyperparameters.",
+    )
     verbs = top.add_subparsers(title="verbs", required=True, metavar="VERB")
 
     def verb(name: str, run: Any, text: str, epilog: str = "") -> argparse.ArgumentParser:
-        parser = verbs.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=raw, allow_abbrev=False)
+        parser = verbs.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=epilog,
+            formatter_class=raw,
+            allow_abbrev=False,
+        )
         parser.set_defaults(verb=run, parser=parser)
         return parser
 
@@ -306,13 +337,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_source(s, "config")
     s.add_argument("--axes", nargs="+", metavar="NAME", help="other axes, x first: LR0 BETA2")
     s.add_argument("--resolution", metavar="N|WxH", help="pixels")
-    s.add_argument("--window", nargs="+", metavar="X0 X1 Y0 Y1", help="ends of the axes, in axis coordinates")
+    s.add_argument(
+        "--window", nargs="+", metavar="X0 X1 Y0 Y1", help="ends of the axes, in axis coordinates"
+    )
     s.add_argument("--center", nargs="+", metavar="X Y", help="new middle, in axis coordinates")
     s.add_argument("--zoom", type=float, metavar="Z", help="so many times narrower than the window")
     s.add_argument("--dtype", choices=("float32", "float64"))
-    s.add_argument("--devices", type=int, metavar="N", help="devices to use (default: all; on CPU one a core)")
+    s.add_argument(
+        "--devices", type=int, metavar="N", help="devices to use (default: all; on CPU one a core)"
+    )
     s.add_argument("--chunk", type=int, metavar="N", help="networks side by side on a device")
-    s.add_argument("--tile", type=_tile, metavar="N|all", help="pixels along a tile; all: one jitted call")
+    s.add_argument(
+        "--tile", type=_tile, metavar="N|all", help="pixels along a tile; all: one jitted call"
+    )
     s.add_argument("--out", metavar="DIR", help="folder of the result (default: outputs/...)")
     s.add_argument("--overwrite", action="store_true", help="throw away what the folder holds")
     r = verb("render", render, "draw a stored field again, without training")
@@ -320,13 +357,17 @@ def _parser() -> argparse.ArgumentParser:
     r.add_argument("--reading", metavar="NAME", help="which array (default: the first)")
     r.add_argument("--cmap", metavar="NAME", help="colour map (default: Spectral)")
     r.add_argument("--stretch", choices=("rank", "linear", "log"))
-    r.add_argument("--figure", action="store_true", help="with axes, title, colour bar and statistics")
+    r.add_argument(
+        "--figure", action="store_true", help="with axes, title, colour bar and statistics"
+    )
     r.add_argument("--out", metavar="FILE", help="default: image.png or figure.png in DIR")
     _add_plugin(r)
     n = verb("list", list_parts, "the registered components")
     n.add_argument("role", nargs="?", metavar="ROLE", help="one role, with all arguments")
     _add_plugin(n)
-    w = verb("show", show, "full settings of a config, a result or a picture, for scan to take again")
+    w = verb(
+        "show", show, "full settings of a config, a result or a picture, for scan to take again"
+    )
     _add_source(w, "config")
     b = verb("bench", bench, "measure the speed of this machine; the best chunk is remembered")
     _add_source(b, "config", required=False)
@@ -336,16 +377,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_source(parser: argparse.ArgumentParser, name: str, required: bool = True) -> None:
-    parser.add_argument(name, nargs=None if required else "?", metavar="CONFIG|DIR|IMAGE",
-                        help="a YAML config, a folder with a result, or a PNG made from one")
+    parser.add_argument(
+        name,
+        nargs=None if required else "?",
+        metavar="CONFIG|DIR|IMAGE",
+        help="a YAML config, a folder with a result, or a PNG made from one",
+    )
     parser.add_argument("overrides", nargs="*", metavar="path=value", default=[])
     parser.add_argument("--only", metavar="NAME", help="one experiment of the file")
     _add_plugin(parser)
 
 
 def _add_plugin(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--plugin", action="append", default=[], metavar="MODULE",
-                        help="a module that registers parts of your own")
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module that registers parts of your own",
+    )
 
 
 def _tile(text: str) -> int | str:

@@ -57,7 +57,9 @@ def read(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not os.path.isfile(path):  # unlike Path.is_file, false for names that are too long
         near = [*path.parent.glob("*.yaml")] if os.path.isdir(path.parent) else []
-        raise unknown("config file", str(path), near) if near else FractaljaxError(f"no file {path}")
+        raise (
+            unknown("config file", str(path), near) if near else FractaljaxError(f"no file {path}")
+        )
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -85,8 +87,11 @@ def parse(text: str, where: str, name: str) -> dict[str, Any]:
     for key in map(str, experiments):  # each names a folder
         if key in ("", "..") or Path(key).name != key or "\0" in key:
             raise FractaljaxError(f"{where}: experiment '{key}' cannot be the name of a folder")
-    return {"plugins": _modules(raw.get("plugins")), "defaults": raw.get("defaults") or {},
-            "experiments": {str(k): v or {} for k, v in experiments.items()}}
+    return {
+        "plugins": _modules(raw.get("plugins")),
+        "defaults": raw.get("defaults") or {},
+        "experiments": {str(k): v or {} for k, v in experiments.items()},
+    }
 
 
 def experiments(
@@ -204,21 +209,20 @@ def _plain(part: Part) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in part.args}
 
 
-def check_mapping(where: str, value: Any) -> None:
-    if not isinstance(value, Mapping):
-        raise FractaljaxError(f"{where}: must be a block of 'key: value', not {value!r}")
-
-
 def _experiment(name: str, tree: dict[str, Any]) -> Experiment:
     """The Spec and Window of one merged tree."""
     tree = dict(tree)
-    tree, aliased = {k: v for k, v in tree.items() if k not in ALIASES}, {
-        k: v for k, v in tree.items() if k in ALIASES}
+    tree, aliased = (
+        {k: v for k, v in tree.items() if k not in ALIASES},
+        {k: v for k, v in tree.items() if k in ALIASES},
+    )
     spec = _spec(tree)
     for alias in aliased:
         prefix, _, argument = spec.resolve(alias).rpartition(".")
         if argument in (tree.get(prefix) or {}):
-            raise FractaljaxError(f"{alias} and {prefix}.{argument} are one setting; give one of them")
+            raise FractaljaxError(
+                f"{alias} and {prefix}.{argument} are one setting; give one of them"
+            )
     if aliased:
         spec = spec.updated(aliased)
     window = tree.get("window", {})
@@ -229,7 +233,9 @@ def _experiment(name: str, tree: dict[str, Any]) -> Experiment:
     for key, block in tree.get("axes", {}).items():
         check_mapping(f"axes.{key}", block)
         if (path := spec.traced(str(key))) in ranges:
-            raise FractaljaxError(f"axes: {', '.join(tree['axes'])}: {path} is given twice, under two names")
+            raise FractaljaxError(
+                f"axes: {', '.join(tree['axes'])}: {path} is given twice, under two names"
+            )
         ranges[path] = _range(key, block)
     resolution = _resolution(window.get("resolution", 256))
     x = _axis(spec, window.get("x", "LR0"), ranges, resolution[0])
@@ -268,8 +274,14 @@ def _arguments(where: str, block: Mapping[Any, Any]) -> Mapping[str, Any]:
 def _range(key: str, block: Mapping[str, Any]) -> dict[str, Any]:
     for name in block:
         if name not in ("min", "max", "scale"):
-            raise unknown("setting", f"axes.{key}.{name}", [f"axes.{key}.{n}" for n in ("min", "max", "scale")])
-    return {k: str(v) if k == "scale" else as_number(f"axes.{key}.{k}", v) for k, v in block.items()}
+            raise unknown(
+                "setting",
+                f"axes.{key}.{name}",
+                [f"axes.{key}.{n}" for n in ("min", "max", "scale")],
+            )
+    return {
+        k: str(v) if k == "scale" else as_number(f"axes.{key}.{k}", v) for k, v in block.items()
+    }
 
 
 def _axis(spec: Spec, name: Any, ranges: Mapping[str, dict[str, Any]], n: int) -> Axis:
@@ -278,7 +290,9 @@ def _axis(spec: Spec, name: Any, ranges: Mapping[str, dict[str, Any]], n: int) -
     low, high, scale = RANGES.get(label(spec, path), (None, None, "linear"))
     given = {"min": low, "max": high, "scale": scale} | ranges.get(path, {})
     if given["min"] is None or given["max"] is None:
-        raise FractaljaxError(f"axis {name}: no range; give axes.{name}: {{min: ..., max: ..., scale: ...}}")
+        raise FractaljaxError(
+            f"axis {name}: no range; give axes.{name}: {{min: ..., max: ..., scale: ...}}"
+        )
     return Axis(path, given["min"], given["max"], n, given["scale"])
 
 
@@ -300,5 +314,7 @@ def _resolution(value: Any) -> tuple[int, int]:
     except (TypeError, ValueError):
         sides = []
     if len(sides) not in (1, 2) or min(sides, default=0) < 1:
-        raise FractaljaxError(f"window.resolution={value!r}: takes N, WxH or [W, H] with sides of at least 1")
+        raise FractaljaxError(
+            f"window.resolution={value!r}: takes N, WxH or [W, H] with sides of at least 1"
+        )
     return sides[0], sides[-1]

@@ -87,7 +87,9 @@ class Memory:
     def finish(self, run: dict[str, Any]) -> Field:
         arrays = {k: v.reshape(*self._window.shape, *v.shape[2:]) for k, v in self._arrays.items()}
         done = self._done.reshape(self._window.shape)
-        return Field(self._spec, self._window, arrays, done, provenance(self._spec, self._numeric, [run]))
+        return Field(
+            self._spec, self._window, arrays, done, provenance(self._spec, self._numeric, [run])
+        )
 
 
 def fill_value(dtype: str) -> Any:
@@ -96,9 +98,15 @@ def fill_value(dtype: str) -> Any:
     return np.nan if kind.kind == "f" else np.iinfo(kind).max
 
 
-def provenance(spec: Spec, numeric: Mapping[str, Any], runs: list[dict[str, Any]]) -> dict[str, Any]:
+def provenance(
+    spec: Spec, numeric: Mapping[str, Any], runs: list[dict[str, Any]]
+) -> dict[str, Any]:
     """How a Field was made: numeric setting, the last run, and totals over all runs."""
     seconds, pixels = sum(r["wall_s"] for r in runs), sum(r["pixels"] for r in runs)
-    totals = {"wall_s": seconds, "pixels": pixels, "pixels_per_s": pixels / seconds if seconds else 0.0}
+    totals = {
+        "wall_s": seconds,
+        "pixels": pixels,
+        "pixels_per_s": pixels / seconds if seconds else 0.0,
+    }
     last = runs[-1] if runs else {}
     return {"dtype": spec.dtype, **numeric, **last, **totals, "runs": len(runs)}

@@ -66,7 +66,9 @@ def names(role: str) -> list[str]:
 def arguments(role: str, name: str) -> dict[str, Argument]:
     """The schema of a factory, in the order of its signature."""
     signature = inspect.signature(lookup(role, name), eval_str=True)
-    return {p.name: Argument(p.name, p.annotation, p.default) for p in signature.parameters.values()}
+    return {
+        p.name: Argument(p.name, p.annotation, p.default) for p in signature.parameters.values()
+    }
 
 
 def describe(role: str, name: str) -> str:

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -13,7 +13,12 @@ from fractaljax.spec import ALIASES, FIELDS, PART_ROLES, crossed
 
 SETTINGS = (*PART_ROLES, "fold", *FIELDS, "axes", "window")
 MAX_FACETS = 10_000
-DEFAULTS = {"model": "mlp", "problem": "random_regression", "optimizer": "sgd", "schedule": "constant"}
+DEFAULTS = {
+    "model": "mlp",
+    "problem": "random_regression",
+    "optimizer": "sgd",
+    "schedule": "constant",
+}
 
 
 class Loader(yaml.SafeLoader):
@@ -36,7 +41,9 @@ def from_yaml(text: str) -> Any:
         return yaml.load(text, Loader)
     except FractaljaxError:
         raise
-    except Exception as error:  # PyYAML lets through what its constructors raise: a date of month 13
+    except (
+        Exception
+    ) as error:  # PyYAML lets through what its constructors raise: a date of month 13
         raise FractaljaxError(f"not valid YAML: {' '.join(str(error).split())}") from None
 
 
@@ -50,8 +57,11 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         raise FractaljaxError(f"override '{text}': must be path=value, as in model.depth=3")
+    words = path.strip().split(".")
+    if words[0] == "axes" and len(words) > 3:  # the name of an axis may itself be a path
+        words = ["axes", ".".join(words[1:-1]), words[-1]]
     try:
-        return path.strip().split("."), from_yaml(value)
+        return words, from_yaml(value)
     except FractaljaxError as error:
         raise FractaljaxError(f"override '{text}': {error}") from None
 
@@ -144,7 +154,9 @@ def facets(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
             blocks = value.items() if key == "fold" else [("", value)]
             for name, block in blocks:
                 prefix = f"fold.{name}" if key == "fold" else key
-                lists |= {f"{prefix}.{k}": v for k, v in block.items() if _is_facet(key, name, block, k)}
+                lists |= {
+                    f"{prefix}.{k}": v for k, v in block.items() if _is_facet(key, name, block, k)
+                }
     if any(not v for v in lists.values()):
         raise FractaljaxError(f"{next(k for k, v in lists.items() if not v)}: the list is empty")
     if (count := math.prod(len(v) for v in lists.values())) > MAX_FACETS:

@@ -39,7 +39,7 @@ class Part:
     name: str
     args: tuple[tuple[str, Any], ...]
 
-    def __init__(self, name: str, **args: Any):
+    def __init__(self, name: str, /, **args: Any):
         object.__setattr__(self, "name", name)
         frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in args.items()}
         object.__setattr__(self, "args", tuple(sorted(frozen.items())))
@@ -91,16 +91,17 @@ class Spec:
             if getattr(self, name) not in allowed:
                 raise unknown(name, getattr(self, name), allowed)
         if self.redraw and self.draws == "legacy":
-            raise FractaljaxError("redraw: true needs draws: fold_in; the legacy draws are one for all")
-        for role, part in self.parts():
-            _check_kind(role, part)
+            raise FractaljaxError(
+                "redraw: true needs draws: fold_in; the legacy draws are one for all"
+            )
         for role in PART_ROLES:
-            if (part := getattr(self, role)) is not None:
+            part = getattr(self, role)
+            if part is not None or role != "rule":
                 object.__setattr__(self, role, _filled(role, role, part))
-        folds = (self.fold,) if isinstance(self.fold, Part) else tuple(self.fold)
-        if not folds or len({f.name for f in folds}) < len(folds):
+        folds = self.fold if isinstance(self.fold, tuple | list) else (self.fold,)
+        if not folds or len({getattr(f, "name", f) for f in folds}) < len(folds):
             raise FractaljaxError("fold: at least one is needed, and each name once")
-        folds = tuple(_filled("fold", f"fold.{f.name}", f) for f in folds)
+        folds = tuple(_filled("fold", f"fold.{getattr(f, 'name', f)}", f) for f in folds)
         object.__setattr__(self, "fold", folds)
 
     def parts(self) -> Iterable[tuple[str, Part]]:
@@ -108,8 +109,8 @@ class Spec:
         for role in PART_ROLES:
             if getattr(self, role) is not None:
                 yield role, getattr(self, role)
-        for part in (self.fold,) if isinstance(self.fold, Part) else self.fold:
-            yield f"fold.{getattr(part, 'name', part)}", part
+        for part in self.fold:
+            yield f"fold.{part.name}", part
 
     def paths(self) -> dict[str, Any]:
         """Every path of the Spec and its value."""
@@ -195,18 +196,18 @@ def _made(role: str, prefix: str, part: Part, hparams: Mapping[str, Any]) -> Any
         raise FractaljaxError(f"{prefix}: {error}") from None
 
 
-def _check_kind(prefix: str, part: Any) -> None:
-    if not isinstance(part, Part):
-        raise FractaljaxError(f"{prefix} must be a Part('name', argument=value, ...), not {part!r}")
-
-
-def _filled(role: str, prefix: str, part: Part) -> Part:
+def _filled(role: str, prefix: str, part: Any) -> Part:
     """The part with all its arguments converted, and built once so that bad ones fail now."""
+    if not isinstance(part, Part):
+        raise FractaljaxError(f"{prefix} must be a Part('name', argument=value), not {part!r}")
     schema = registry.arguments(role, part.name)
     for name in dict(part.args):
         if name not in schema:
-            raise unknown(f"argument of {role} '{part.name}'", f"{prefix}.{name}",
-                          [f"{prefix}.{a}" for a in schema])
+            raise unknown(
+                f"argument of {role} '{part.name}'",
+                f"{prefix}.{name}",
+                [f"{prefix}.{a}" for a in schema],
+            )
     given = {name: argument.default for name, argument in schema.items()} | dict(part.args)
     args = {n: _convert(f"{prefix}.{n}", schema[n].annotation, v) for n, v in given.items()}
     full = Part(part.name, **args)
@@ -217,7 +218,9 @@ def _filled(role: str, prefix: str, part: Part) -> Part:
 def _convert(path: str, annotation: Any, value: Any) -> Any:
     """The value in its declared type: `1e-3`, which YAML reads as text, becomes a number."""
     kinds = getattr(annotation, "__args__", (annotation,))
-    wanted = " or ".join("null" if k is type(None) else getattr(k, "__name__", str(k)) for k in kinds)
+    wanted = " or ".join(
+        "null" if k is type(None) else getattr(k, "__name__", str(k)) for k in kinds
+    )
     wrong = FractaljaxError(f"{path}={value!r}: takes {wanted}")
     if isinstance(value, bool) and bool not in kinds:
         raise wrong

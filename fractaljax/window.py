@@ -108,7 +108,9 @@ class Axis:
     def floor_depth(self, dtype: str) -> float:
         """The zoom depth from which on `n` samples around here merge in `dtype`."""
         step = float(np.finfo(dtype).eps)  # the widest relative spacing of neighbouring floats
-        pitch = step / math.log(10) if self.scale == "log" else step * max(abs(self.min), abs(self.max))
+        pitch = (
+            step / math.log(10) if self.scale == "log" else step * max(abs(self.min), abs(self.max))
+        )
         # coordinates are float64, and interpolating them rounds by up to two of their spacings
         spacing = float(np.finfo("float64").eps) * max(abs(self.low), abs(self.high))
         return self.depth(max(pitch, 2 * spacing) * max(self.n - 1, 1))
@@ -148,7 +150,9 @@ class Window:
 
     def __post_init__(self):
         if self.y is not None and self.x.path == self.y.path:
-            raise FractaljaxError(f"window: both axes are {self.x.path}; two different ones are needed")
+            raise FractaljaxError(
+                f"window: both axes are {self.x.path}; two different ones are needed"
+            )
 
     @property
     def axes(self) -> tuple[Axis, ...]:
@@ -176,14 +180,18 @@ class Window:
     def zoom(self, center: tuple[float, ...], factor: float) -> "Window":
         """`factor` times narrower around `center` (axis coordinates, x first)."""
         if len(center) != len(self.axes):
-            raise FractaljaxError(f"center has {len(center)} numbers, the window {len(self.axes)} axes")
+            raise FractaljaxError(
+                f"center has {len(center)} numbers, the window {len(self.axes)} axes"
+            )
         if not (math.isfinite(factor) and factor > 0):
             raise FractaljaxError(f"zoom factor {factor} must be a number above 0")
         half = [(a.high - a.low) / 2 / factor for a in self.axes]
         for a, c, h in zip(self.axes, center, half, strict=True):
             if math.isfinite(c) and c - h >= c + h:
                 raise a.too_deep(2 * h)
-        return Window(*(a.between(c - h, c + h) for a, c, h in zip(self.axes, center, half, strict=True)))
+        return Window(
+            *(a.between(c - h, c + h) for a, c, h in zip(self.axes, center, half, strict=True))
+        )
 
     def tile_shape(self, side: int) -> tuple[int, int]:
         """Rows and columns of a full tile of about `side * side` pixels; a flat window has wide
@@ -191,6 +199,10 @@ class Window:
         ny, nx = self.grid
         rows = min(side or ny, ny)
         return rows, min(side * side // rows or nx, nx)
+
+    def count_tiles(self, side: int) -> int:
+        """How many tiles `tiles` gives."""
+        return math.prod(-(-n // t) for n, t in zip(self.grid, self.tile_shape(side), strict=True))
 
     def tiles(self, side: int) -> list[Tile]:
         """The window cut into tiles, row by row; the last ones may be smaller."""
@@ -217,11 +229,17 @@ class Window:
         """
         for axis in self.axes:
             if not axis.in_range(dtype):
-                raise FractaljaxError(f"axis {axis.path}: min={axis.min}, max={axis.max} leave the range of {dtype}")
+                raise FractaljaxError(
+                    f"axis {axis.path}: min={axis.min}, max={axis.max} leave the range of {dtype}"
+                )
             if lost := axis.merged(dtype):
                 raise FractaljaxError(
                     f"axis {axis.path}: only {axis.n - lost} of {axis.n} samples differ in {dtype}. "
                     f"This window is at zoom 2^{axis.depth():.1f}; {axis.n} samples merge from zoom "
                     f"2^{axis.floor_depth(dtype):.1f} on"
-                    + (". Use float64 or fewer pixels." if dtype == "float32" else ". Use fewer pixels.")
+                    + (
+                        ". Use float64 or fewer pixels."
+                        if dtype == "float32"
+                        else ". Use fewer pixels."
+                    )
                 )

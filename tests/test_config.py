@@ -18,7 +18,7 @@ from fractaljax.spec import ALIASES, PART_ROLES, Spec
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
-FUZZ = settings(deadline=None, max_examples=150)
+FUZZ = settings(deadline=None, max_examples=60)
 
 
 def from_text(text, *overrides, **options):
@@ -392,10 +392,8 @@ def test_a_file_that_is_missing_names_the_nearest(tmp_path):
 
 # ---- whatever is typed
 
-WORDS = st.sampled_from(
-    [*PART_ROLES, *ALIASES, "fold", "steps", "seed", "dtype", "axes", "window", "defaults"]
-    + ["experiments", "name", "width", "mlp", "sgd", "measure", "lr", "resolution", "self", "x"]
-)
+KEYS = "fold steps seed dtype axes window defaults experiments name width mlp sgd measure lr self x"
+WORDS = st.sampled_from([*PART_ROLES, *ALIASES, *KEYS.split(), "resolution"])
 LEAVES = WORDS | st.text(max_size=8) | st.integers() | st.floats() | st.booleans() | st.none()
 TREES = st.recursive(
     LEAVES,

@@ -32,6 +32,7 @@ MEMORY_SHARE = 0.8  # of what is free on an accelerator
 WORTH_MEASURING = 2e7  # network-steps, some minutes on two cores: below, measuring costs more
 SAMPLE_STEPS, SAMPLE_PIXELS = 50, 512  # of one measurement
 CPU_TILE, ACCELERATOR_TILE, MAX_TILES = 64, 512, 16_384
+MAX_CHUNK = 2**24  # more networks than any device holds
 
 
 class Numeric(NamedTuple):
@@ -80,11 +81,13 @@ def mesh(devices: int | None = None) -> Mesh:
     return Mesh(np.array(found[:devices]), (PIXELS,))
 
 
-def settle(spec: Spec, window: Window, names: tuple[str, ...], mesh: Mesh, asked: Numeric) -> dict[str, Any]:
+def settle(
+    spec: Spec, window: Window, names: tuple[str, ...], mesh: Mesh, asked: Numeric
+) -> dict[str, Any]:
     """The numeric setting of a scan: what was pinned, and the rest chosen for this machine."""
     for name, value, least in (("chunk", asked.chunk, 1), ("tile", asked.tile, 0)):
-        if value is not None and value < least:
-            raise FractaljaxError(f"{name}={value}: at least {least}")
+        if value is not None and not least <= value <= MAX_CHUNK:
+            raise FractaljaxError(f"{name}={value}: allowed are {least} to {MAX_CHUNK}")
     tile = tile_side(window, asked.backend) if asked.tile is None else asked.tile
     chunk = asked.chunk or choose_chunk(spec, window, names, mesh, tile)
     return {"chunk": chunk, "tile": tile, "backend": asked.backend}
@@ -93,7 +96,8 @@ def settle(spec: Spec, window: Window, names: tuple[str, ...], mesh: Mesh, asked
 def agree(begun: dict[str, Any], asked: Numeric) -> dict[str, Any]:
     """The numeric setting a store was begun with; raises when something else was pinned."""
     for name, value in asked._asdict().items():
-        if value is not None and value != begun[name]:
+        # a chunk that had to shrink is as good as the one that was asked for in the first place
+        if value is not None and value not in (begun[name], begun.get(f"first_{name}")):
             raise FractaljaxError(
                 f"the store was begun with {name}={begun[name]}, and keeps it; {name}={value} needs "
                 "another --out, or --overwrite"
@@ -104,7 +108,7 @@ def agree(begun: dict[str, Any], asked: Numeric) -> dict[str, Any]:
 def tile_side(window: Window, backend: str) -> int:
     """Pixels along one side of a tile: some seconds of work, and not too many files."""
     side = CPU_TILE if backend == "cpu" else ACCELERATOR_TILE
-    while len(window.tiles(side)) > MAX_TILES:
+    while window.count_tiles(side) > MAX_TILES:
         side *= 2
     return side
 
@@ -196,7 +200,9 @@ def _wisdom_key(spec: Spec, names: tuple[str, ...], mesh: Mesh) -> str:
     """What the best chunk depends on: everything but the seed, the steps and the plain values."""
     device = mesh.devices.flat[0]
     general = dataclasses.replace(spec, seed=0, steps=1)
-    text = repr((general, names, device.platform, device.device_kind, mesh.size, cores(), jax.__version__))
+    text = repr(
+        (general, names, device.platform, device.device_kind, mesh.size, cores(), jax.__version__)
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -6,7 +6,8 @@ and its carry is never selected. Nothing here grows with pixels x steps.
 """
 
 import functools
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -41,7 +42,9 @@ class _Layout(NamedTuple):
     chunk: int
 
 
-def compile_tile(spec: Spec, names: tuple[str, ...], pixels: int, chunk: int, mesh: Mesh) -> Program:
+def compile_tile(
+    spec: Spec, names: tuple[str, ...], pixels: int, chunk: int, mesh: Mesh
+) -> Program:
     """The program that trains up to `pixels` pixels; compiled once for all tiles of a size.
 
     Args:
@@ -89,16 +92,25 @@ def _compiled(spec: Spec, names: tuple[str, ...], layout: _Layout, mesh: Mesh) -
     return Program(run, layout.chunks * layout.chunk, compiled)
 
 
-def readings(spec: Spec, names: tuple[str, ...]) -> dict[str, Reading]:
-    """Name, shape and dtype of what one network reads, without compiling anything."""
+@functools.lru_cache(maxsize=64)
+def readings(spec: Spec, names: tuple[str, ...]) -> Mapping[str, Reading]:
+    """Name, shape and dtype of what one network reads, in the order of the folds, without
+    compiling anything."""
     own = draws_of_its_own(spec, names)
     common = source_of(spec) if own else shared_draws(spec)
     values, words, _ = _arguments(np.zeros((1, len(names))), spec, _Layout(1, 1, 1))
+    order: list[str] = []  # noted while tracing: what comes out of it is sorted by name
+
+    def one(hparams: train.Hparams, words: Array) -> dict[str, Array]:
+        draws = _own_draws(spec, common, hparams, words) if own else common
+        out = train.reading(spec, hparams, train.begin(spec, hparams, draws))
+        order.extend(out)
+        return out
+
     with generator(spec):
-        out = jax.eval_shape(
-            functools.partial(_train_chunk, spec, names, own, common), values[0], words[0], True
-        )
-    return {k: Reading(v.shape[1:], v.dtype.name) for k, v in out.items()}
+        hparams = dict(zip(names, values[0, 0], strict=True))
+        out = jax.eval_shape(one, hparams, words[0, 0])
+    return types.MappingProxyType({k: Reading(out[k].shape, out[k].dtype.name) for k in order})
 
 
 def draws_of_its_own(spec: Spec, names: tuple[str, ...]) -> bool:
@@ -107,7 +119,13 @@ def draws_of_its_own(spec: Spec, names: tuple[str, ...]) -> bool:
 
 
 def _train_chunk(
-    spec: Spec, names: tuple[str, ...], own: bool, common: Tree, values: Array, words: Array, live: Array
+    spec: Spec,
+    names: tuple[str, ...],
+    own: bool,
+    common: Tree,
+    values: Array,
+    words: Array,
+    live: Array,
 ) -> dict[str, Array]:
     """Trains a chunk: `values` `[chunk, A]`; nothing at all where `live` is false."""
     hparams = dict(zip(names, values.T, strict=True))
@@ -127,7 +145,11 @@ def _train_chunk(
 
     def some(carry):
         t, state = carry
-        count = STEPS_A_CHECK if spec.steps % STEPS_A_CHECK == 0 else jnp.minimum(STEPS_A_CHECK, spec.steps - t)
+        count = (
+            STEPS_A_CHECK
+            if spec.steps % STEPS_A_CHECK == 0
+            else jnp.minimum(STEPS_A_CHECK, spec.steps - t)
+        )
         state = jax.lax.fori_loop(0, count, lambda i, s: step(hparams, draws, t + i, s), state)
         return t + count, state
 
@@ -138,7 +160,7 @@ def _train_chunk(
 def _own_draws(spec: Spec, source: Tree, hparams: train.Hparams, words: Array) -> Draws:
     """Draws of one pixel, from its values and not from its place: the same point has the same
     networks in every window."""
-    key = jax.random.key(hparams.get("seed", spec.seed))
+    key = jax.random.key(jnp.asarray(hparams.get("seed", spec.seed)).astype(jnp.uint32))
     for i in range(words.shape[-1]):
         key = jax.random.fold_in(key, words[i])
     return draw(spec, key, source)
@@ -149,10 +171,16 @@ def _arguments(points: np.ndarray, spec: Spec, layout: _Layout) -> list[np.ndarr
     chunks, chunk = layout.chunks, layout.chunk
     missing = chunks * chunk - len(points)
     padded = np.concatenate([points, np.broadcast_to(points[-1:], (missing, points.shape[1]))])
-    words = padded.view(np.uint32) if spec.redraw else np.zeros((len(padded), 0), np.uint32)
+    words = (
+        np.ascontiguousarray(padded).view(np.uint32)
+        if spec.redraw
+        else np.zeros((len(padded), 0), np.uint32)
+    )
     live = np.arange(chunks) * chunk < len(points)
     rows = [padded.astype(spec.dtype), words]
-    return [_dealt(a, layout) for a in (*(r.reshape(chunks, chunk, r.shape[1]) for r in rows), live)]
+    return [
+        _dealt(a, layout) for a in (*(r.reshape(chunks, chunk, r.shape[1]) for r in rows), live)
+    ]
 
 
 def _dealt(chunks: np.ndarray, layout: _Layout) -> np.ndarray:

@@ -68,7 +68,9 @@ def scan(
     ledger = Memory(spec, window) if store is None else store
     asked = plan.Numeric(chunk, tile, mesh.devices.flat[0].platform)
     begun = ledger.begun()
-    numeric = plan.settle(spec, window, names, mesh, asked) if begun is None else plan.agree(begun, asked)
+    numeric = (
+        plan.settle(spec, window, names, mesh, asked) if begun is None else plan.agree(begun, asked)
+    )
     numeric = ledger.begin(program.readings(spec, names), numeric)
     started, clock, pixels = _now(), time.perf_counter(), 0
     try:
@@ -94,13 +96,18 @@ def check(spec: Spec, window: Window) -> tuple[str, ...]:
         )
     names = tuple(spec.traced(axis.path) for axis in window.axes)
     window.check(spec.dtype)
-    ends = [{n: float(getattr(a, end)) for n, a in zip(names, window.axes, strict=True)} for end in ("min", "max")]
+    ends = [
+        {n: float(getattr(a, end)) for n, a in zip(names, window.axes, strict=True)}
+        for end in ("min", "max")
+    ]
     for values in ends:
         for role in (*PART_ROLES, "fold"):
             build(spec, role, values)
     seed = dict(zip(names, window.axes, strict=True)).get("seed")
     if seed and not np.array_equal(seed.points(), np.clip(np.rint(seed.points()), 0, 2**32 - 1)):
-        raise FractaljaxError("axis seed: samples must be whole numbers from 0; use scale: linear and n = max - min + 1")
+        raise FractaljaxError(
+            "axis seed: samples must be whole numbers from 0; use scale: linear and n = max - min + 1"
+        )
     return names
 
 
@@ -124,8 +131,11 @@ def _train_tile(
             if not _out_of_memory(error):
                 raise
             if numeric["chunk"] == 1:
-                raise FractaljaxError(f"out of memory with one network at a time: {_first_line(error)}") from None
-            numeric = {**numeric, "chunk": numeric["chunk"] // 2}
+                raise FractaljaxError(
+                    f"out of memory with one network at a time: {_first_line(error)}"
+                ) from None
+            first = numeric.get("first_chunk", numeric["chunk"])
+            numeric = {**numeric, "chunk": numeric["chunk"] // 2, "first_chunk": first}
             log.warning("out of memory: going on with chunk %d", numeric["chunk"])
             ledger.renew(numeric)
 
@@ -164,11 +174,21 @@ def _git_revision() -> str | None:
     """The commit of the source tree this package is imported from, if it is one."""
     here = Path(__file__).parent
     try:
-        tracked = subprocess.run(["git", "ls-files", "--error-unmatch", __file__], cwd=here, capture_output=True, timeout=10)
+        tracked = subprocess.run(
+            ["git", "ls-files", "--error-unmatch", __file__],
+            cwd=here,
+            capture_output=True,
+            timeout=10,
+        )
         if tracked.returncode:
             return None
         describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        return subprocess.run(describe, cwd=here, capture_output=True, text=True, timeout=10).stdout.strip() or None
+        return (
+            subprocess.run(
+                describe, cwd=here, capture_output=True, text=True, timeout=10
+            ).stdout.strip()
+            or None
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
 

@@ -56,7 +56,9 @@ def step(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State) -> 
     """One step: loss and gradient, folds, update, rule."""
     apply = build(spec, "model", hparams).apply
     loss, grads = _loss_and_grads(spec, hparams, draws, t, state.params)
-    fold = _folded(spec, hparams, Snapshot(t, spec.steps - t, loss, grads, state.params, apply), state)
+    fold = _folded(
+        spec, hparams, Snapshot(t, spec.steps - t, loss, grads, state.params, apply), state
+    )
     updates, opt = build(spec, "optimizer", hparams).update(grads, state.opt, state.params)
     schedule = build(spec, "schedule", hparams)
     if schedule is not None:

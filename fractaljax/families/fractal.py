@@ -23,7 +23,9 @@ def prepare(dtype: str = "float32", devices: int | None = None) -> None:
     plan.prepare(dtype, devices)
 
 
-def load(path: str | Path, overrides: Iterable[str] = (), only: str | None = None) -> tuple[Spec, Window]:
+def load(
+    path: str | Path, overrides: Iterable[str] = (), only: str | None = None
+) -> tuple[Spec, Window]:
     """The Spec and Window of one experiment, with JAX set to its precision.
 
     Args:

@@ -179,7 +179,9 @@ def history(every: int = 10) -> Fold:
 
     def init(params: Tree, steps: int) -> _History:
         # infinite until written: a failed network then needs no closed form
-        return _History(jnp.full(-(-steps // every), jnp.inf, _zero(params).dtype), jnp.ones((), bool))
+        return _History(
+            jnp.full(-(-steps // every), jnp.inf, _zero(params).dtype), jnp.ones((), bool)
+        )
 
     def update(c: _History, s: Snapshot) -> _History:
         alive = jnp.isfinite(s.loss)

@@ -167,7 +167,11 @@ def mlp(
         shapes = jax.eval_shape(module(outputs).init, key, x)["params"]
         keys = jax.random.split(key, depth)  # one a layer, as published
         return {
-            name: {k: jax.random.normal(keys[i], s.shape) for k, s in shapes[name].items() if k == "kernel"}
+            name: {
+                k: jax.random.normal(keys[i], s.shape)
+                for k, s in shapes[name].items()
+                if k == "kernel"
+            }
             for i, name in enumerate(sorted(shapes))
         }
 

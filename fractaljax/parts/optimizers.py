@@ -114,12 +114,16 @@ def _is_zero(value: Any) -> bool:
     return isinstance(value, float) and value == 0
 
 
-def _rates(default: float, lr: Any, lr_in: Any, lr_out: Any, lr_mid: Any, grouping: str) -> Optimizer:
+def _rates(
+    default: float, lr: Any, lr_in: Any, lr_out: Any, lr_mid: Any, grouping: str
+) -> Optimizer:
     """Minus the learning rate of each layer's group, as a transform."""
     if grouping not in GROUPINGS:
         raise unknown("grouping", grouping, GROUPINGS)
     if grouping == "alternating" and lr_mid is not None:
-        raise FractaljaxError("lr_mid is not read: grouping is alternating, which has no middle group")
+        raise FractaljaxError(
+            "lr_mid is not read: grouping is alternating, which has no middle group"
+        )
     if lr is not None and lr_in is not None and lr_out is not None:
         raise FractaljaxError("lr is not read: lr_in and lr_out are both set")
     for name, value in {"lr": lr, "lr_in": lr_in, "lr_out": lr_out, "lr_mid": lr_mid}.items():

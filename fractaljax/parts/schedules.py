@@ -41,6 +41,6 @@ def _warmed(schedule: Schedule, warmup: float) -> Schedule:
     if isinstance(warmup, float) and not 0 <= warmup <= 1:
         raise FractaljaxError(f"warmup={warmup}: a share of the steps, 0 to 1")
     # max(.., 1) keeps a warm-up shorter than one step from dividing by zero
-    return lambda t, steps: schedule(t, steps) * jnp.minimum(
-        1.0, (t + 1) / jnp.maximum(warmup * steps, 1.0)
+    return lambda t, steps: (
+        schedule(t, steps) * jnp.minimum(1.0, (t + 1) / jnp.maximum(warmup * steps, 1.0))
     )

@@ -1,0 +1,151 @@
+"""The contract of a part as a callable: run it on every part of ours, and on your own.
+
+import my_parts                      # registers model "wavelet"
+from fractaljax import laws
+laws.check("model", "wavelet")       # raises AssertionError with the law that is broken
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fractaljax import registry
+from fractaljax.engine import program, train
+from fractaljax.engine.plan import mesh
+from fractaljax.engine.streams import shared_draws
+from fractaljax.errors import FractaljaxError
+from fractaljax.spec import PART_ROLES, Part, Spec
+from fractaljax.types import State, Tree
+from fractaljax.window import Axis, Window
+
+STEPS = 12  # enough for a fold's tail to begin and for momentum to matter
+RATES = (0.05, 5.0)  # one that converges on the default problem, one that need not
+
+
+def check(role: str, name: str) -> None:
+    """Proves a registered part, in otherwise default surroundings, in the current precision.
+
+    Raises:
+        AssertionError: names the law.
+        FractaljaxError: the part is not registered, or refuses its own defaults.
+    """
+    if role == "colormap":
+        raise FractaljaxError("a colour map is no part of a training; it has no laws here")
+    spec = with_part(role, name)
+    for law in (refuses_unknown, state_is_stable, batch_equals_loop, neighbours_do_not_matter):
+        law(spec)
+    every_axis_traces(spec, role)
+
+
+def with_part(role: str, name: str, spec: Spec | None = None) -> Spec:
+    """A small Spec with this part in it."""
+    if spec is None:
+        problem = Part("random_regression", points=8, inputs=4)
+        dtype = "float64" if jax.config.jax_enable_x64 else "float32"
+        spec = Spec(model=Part("mlp", width=4), problem=problem, steps=STEPS, dtype=dtype)
+    part = Part(name)
+    return dataclasses.replace(spec, **{role: (part,) if role == "fold" else part})
+
+
+def refuses_unknown(spec: Spec) -> None:
+    """Law 1 and 2: an argument that no factory has is refused, with the path."""
+    for role in PART_ROLES:
+        part = getattr(spec, role)
+        if part is None:
+            continue
+        try:
+            wrong = Part(part.name, **dict(part.args) | {"no_such_argument": 1})
+            dataclasses.replace(spec, **{role: wrong})
+        except FractaljaxError as error:
+            assert f"{role}.no_such_argument" in str(error), f"the error has no path: {error}"
+        else:
+            raise AssertionError(f"{role} '{part.name}' takes an argument that it does not have")
+
+
+def state_is_stable(spec: Spec) -> None:
+    """Law 7: the carried state is arrays only, and a step keeps its structure and dtypes."""
+    draws = shared_draws(spec)
+    start = jax.eval_shape(lambda: train.begin(spec, {}, draws))
+    after = jax.eval_shape(lambda s: train.step(spec, {}, draws, jnp.int32(0), s), start)
+    assert jax.tree.structure(start) == jax.tree.structure(after), "a step changes the structure"
+    pairs = zip(jax.tree.leaves(start), jax.tree.leaves(after), strict=True)
+    for a, b in pairs:
+        assert (a.shape, a.dtype) == (b.shape, b.dtype), f"a step turns {a} into {b}"
+    floats = [x for x in jax.tree.leaves(start) if jnp.issubdtype(x.dtype, jnp.floating)]
+    assert all(x.dtype == spec.dtype for x in floats), f"the state leaves {spec.dtype}"
+
+
+def batch_equals_loop(spec: Spec) -> None:
+    """`vmap(train)` gives what a loop over `train` gives."""
+    data, key = shared_draws(spec).data, jax.random.key(spec.seed)
+
+    def one(rate):
+        return train.train(spec, {"optimizer.lr_in": rate}, key, data)
+
+    rates = jnp.asarray(RATES, spec.dtype)
+    batch = jax.jit(jax.vmap(one))(rates)
+    single = jax.jit(one)
+    for i, rate in enumerate(rates):
+        for name, value in single(rate).items():
+            _close(batch[name][i], value, spec.dtype, f"{name} at rate {rate}")
+
+
+def neighbours_do_not_matter(spec: Spec) -> None:
+    """Law 3: a reading does not depend on how long the neighbours run, nor on the place."""
+    _same_everywhere(spec, "optimizer.lr_in")
+
+
+def every_axis_traces(spec: Spec, role: str) -> None:
+    """Law 1: every argument that says it may be an axis is one."""
+    parts = dict(spec.parts())
+    for prefix, part in parts.items():
+        if prefix.split(".")[0] != role:
+            continue
+        for argument in registry.arguments(role, part.name).values():
+            if argument.traced:
+                value = part[argument.name]
+                _traces(spec, f"{prefix}.{argument.name}", 0.5 if value is None else value)
+
+
+def _traces(spec: Spec, path: str, value: float) -> None:
+    """The path as a tracer: the program is traced and its readings keep their dtypes."""
+    draws = shared_draws(spec)
+
+    def last(v: jax.Array) -> Tree:
+        state: State = train.begin(spec, {path: v}, draws)
+        state = train.step(spec, {path: v}, draws, jnp.int32(0), state)
+        return train.reading(spec, {path: v}, state)
+
+    try:
+        jax.eval_shape(last, jax.ShapeDtypeStruct((), spec.dtype))
+    except FractaljaxError as error:  # refused with a reason (a knob nobody would read): allowed
+        assert path.rsplit(".", 1)[-1] in str(error), f"{path} is refused without its name: {error}"
+    except jax.errors.JAXTypeError as error:
+        raise AssertionError(
+            f"{path} says it may be an axis, but does not trace: {error}"
+        ) from error
+
+
+def _same_everywhere(spec: Spec, path: str) -> None:
+    window = Window(Axis(path, 1e-2, 1e4, 16))
+    names, points = (path,), window.points(window.tiles(0)[0])
+    run: Callable = program.compile_tile(spec, names, 16, 4, mesh()).run
+    forward = run(points)
+    backward = {k: v[::-1] for k, v in run(points[::-1]).items()}
+    alone = [run(points[i : i + 1]) for i in range(len(points))]
+    for name, values in forward.items():
+        assert np.array_equal(values, backward[name], equal_nan=True), (
+            f"{name} depends on the order"
+        )
+        single = np.concatenate([a[name] for a in alone])
+        assert np.array_equal(values, single, equal_nan=True), f"{name} depends on the neighbours"
+
+
+def _close(a: jax.Array, b: jax.Array, dtype: str, where: str) -> None:
+    """Equal up to rounding: batching may change the order of a sum."""
+    tolerance = 1e-9 if dtype == "float64" else 1e-3
+    same = np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
+    assert same, f"{where}: batched {a}, alone {b}"

@@ -1,0 +1,107 @@
+"""Who may import whom (CONTRIBUTING, "Rooms"): the architecture is a failing test."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import fractaljax
+
+ROOT = Path(fractaljax.__file__).parent
+ALLOWED = {  # room -> rooms it may import; a room may always import itself
+    "errors": set(),
+    "types": set(),
+    "registry": {"errors"},
+    "window": {"errors"},
+    "spec": {"errors", "registry"},
+    "settings": {"errors", "registry", "spec"},
+    "config": {"errors", "registry", "settings", "spec", "window"},
+    "field": {"errors", "spec", "window", "view"},  # view only to show itself in a notebook
+    "ledger": {"field", "spec", "window"},
+    "store": {"config", "errors", "field", "ledger", "spec", "window"},
+    "engine": {"errors", "field", "ledger", "spec", "types", "window"},
+    "parts": {"errors", "registry", "types"},
+    "families": {"config", "engine", "errors", "field", "spec", "store", "window"},
+    "view": {"config", "errors", "field", "registry", "spec", "window"},
+    "progress": set(),
+    "laws": {"engine", "errors", "registry", "spec", "types", "window"},
+    "cli": {
+        "config",
+        "engine",
+        "errors",
+        "families",
+        "progress",
+        "registry",
+        "store",
+        "view",
+        "window",
+    },
+    "__init__": {
+        "config",
+        "engine",
+        "errors",
+        "families",
+        "field",
+        "registry",
+        "spec",
+        "store",
+        "types",
+        "window",
+    },
+}
+ENGINE_ONLY = {
+    "vmap",
+    "scan",
+    "while_loop",
+    "fori_loop",
+    "jit",
+    "pmap",
+    "shard_map",
+    "value_and_grad",
+    "grad",
+}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def imported(tree: ast.AST) -> list[str]:
+    """Modules of this package that a file imports, at the top or inside a function."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            base = node.module
+            found += [f"{base}.{a.name}" for a in node.names] if base == "fractaljax" else [base]
+    return [m.removeprefix("fractaljax.") for m in found if m.startswith("fractaljax.")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_rooms_import_only_what_they_may(path):
+    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    others = {m.split(".")[0] for m in imported(ast.parse(path.read_text()))} - {room}
+    assert others <= ALLOWED[room], f"{room} imports {others - ALLOWED[room]}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_only_the_engine_transforms(path):
+    """vmap, loops, jit and gradients live in the engine (and in the laws, which test it)."""
+    if path.relative_to(ROOT).parts[0] in ("engine", "laws.py"):
+        return
+    tree = ast.parse(path.read_text())
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr in ENGINE_ONLY
+        and isinstance(node.value, ast.Name | ast.Attribute)
+        and ast.unparse(node.value) in ("jax", "jax.lax", "lax")
+    }
+    assert not used, f"{path.name} uses {used}"
+
+
+def test_registered_parts_do_not_import_each_other():
+    registered = {p.stem for p in (ROOT / "parts").glob("*.py") if "@register(" in p.read_text()}
+    for name in registered:
+        uses = imported(ast.parse((ROOT / "parts" / f"{name}.py").read_text()))
+        others = {m.split(".")[1] for m in uses if m.startswith("parts.")} - {name}
+        assert not others & registered, f"parts/{name}.py imports {others & registered}"

@@ -1,0 +1,62 @@
+"""Laws over the registry: adding a part adds a row here, never a test."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import pytest
+
+from fractaljax import laws, registry
+from fractaljax.families.fractal import prepare
+from fractaljax.spec import Part
+from fractaljax.types import Fold
+
+ROWS = [
+    (role, name)
+    for role in ("model", "problem", "optimizer", "schedule", "rule", "fold")
+    for name in registry.names(role)
+    if name != "tfds"  # needs a data set on disk: see tests/parts/test_datasets.py
+]
+
+
+@pytest.mark.parametrize(("role", "name"), ROWS)
+def test_part_keeps_the_laws(role, name):
+    laws.check(role, name)
+
+
+@pytest.mark.parametrize(("role", "name"), ROWS)
+def test_part_keeps_to_single_precision(role, name):
+    prepare("float32")
+    spec = laws.with_part(role, name)
+    assert spec.dtype == "float32"
+    laws.state_is_stable(spec)
+    laws.every_axis_traces(spec, role)
+
+
+@pytest.mark.parametrize("rule", [None, *registry.names("rule")])
+@pytest.mark.parametrize("optimizer", registry.names("optimizer"))
+@pytest.mark.parametrize("model", registry.names("model"))
+def test_parts_fit_together(model, optimizer, rule):
+    """Every model with every optimiser and rule, all folds at once."""
+    folds = tuple(Part(name) for name in registry.names("fold"))
+    spec = laws.with_part("optimizer", optimizer, laws.with_part("model", model))
+    spec = dataclasses.replace(spec, fold=folds, rule=Part(rule) if rule else None, steps=3)
+    laws.state_is_stable(spec)
+    laws.batch_equals_loop(spec)
+
+
+def test_a_part_that_breaks_a_law_is_caught(monkeypatch):
+    """Laws can fail."""
+    monkeypatch.setitem(registry._PARTS, "fold", dict(registry._PARTS["fold"]))
+
+    @registry.register("fold", "drops_precision")
+    def drops_precision() -> Fold:
+        """Its carry changes its dtype."""
+        return Fold(
+            init=lambda params, steps: jnp.zeros((), jnp.float32),
+            update=lambda c, s: c + s.loss,
+            settled=lambda c: jnp.zeros((), bool),
+            final=lambda c, steps: {"drops_precision": c},
+        )
+
+    with pytest.raises(AssertionError, match="float32"):
+        laws.check("fold", "drops_precision")

@@ -1,0 +1,120 @@
+"""The published experiment: arrays from the paper's own reference code (tests/data).
+
+Near the boundary late values are chaotic: a rounding anywhere changes them. Signs are compared
+everywhere, values where training is smooth.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fractaljax as fj
+from fractaljax import config
+
+ROOT = Path(__file__).parents[2]
+CASES = [
+    ("linear", "overview", 0.995, 0.80),
+    pytest.param("tanh", "overview", 0.995, 0.80, marks=pytest.mark.slow),
+    pytest.param("tanh", "tile", 0.97, 0.30, marks=pytest.mark.slow),
+    ("single", "tile", 0.97, 0.90),
+]
+
+
+@pytest.mark.parametrize(("condition", "experiment", "signs", "values"), CASES)
+def test_condition_comes_out_again(condition, experiment, signs, values):
+    reference = np.load(ROOT / "tests" / "data" / f"{condition}_{experiment}.npz")
+    expected = reference["values"]
+    spec, window = fj.load(ROOT / f"configs/paper/{condition}.yaml", only=experiment)
+    assert spec.steps == json.loads(str(reference["settings"]))["opt_steps"]
+    window = window.resized(len(expected))
+    np.testing.assert_allclose([window.x.low, window.x.high], reference["x_log10"], atol=1e-12)
+    np.testing.assert_allclose([window.y.low, window.y.high], reference["y_log10"], atol=1e-12)
+    measure = fj.scan(spec, window, chunk=16)["measure"]
+    assert np.mean(np.sign(measure) == np.sign(expected)) >= signs
+    assert np.mean(np.abs(measure - expected) <= 1e-6 * np.abs(expected)) >= values
+
+
+def test_published_draws():
+    """The first weights and points of the notebook's key 0, as its generator drew them."""
+    from fractaljax.engine.streams import shared_draws
+
+    data, weights, batches = shared_draws(fj.load(ROOT / "configs/paper/tanh.yaml")[0])
+    assert data.x.shape == (272, 16) and data.y.shape == (272, 1)
+    assert weights["layer_000"]["kernel"].shape == (16, 16)
+    assert batches.shape == (500,)
+    linear = shared_draws(fj.load(ROOT / "configs/paper/linear.yaml")[0]).data
+    assert linear.x.shape == (16, 16)
+    single = shared_draws(fj.load(ROOT / "configs/paper/single.yaml")[0]).data
+    assert single.x.shape == (1, 16)
+
+
+def test_published_windows():
+    """The windows of the paper's tiles, as they are printed."""
+    printed = {
+        "linear": (1.90010080e2, 1.90011840e2, 4.77745244e0, 4.77749670e0),
+        "relu": (5.77622737e-1, 5.77625590e-1, 8.14432439e1, 8.14436463e1),
+        "single": (4.8298735e1, 4.8299146e1, 1.82066141e1, 1.82067690e1),
+        "minibatch": (
+            2.673988354719570e-1,
+            2.673988354750710e-1,
+            1.742695097007110e2,
+            1.742695097027410e2,
+        ),
+        "tanh": (1.329976231e1, 1.329978604e1, 2.003582269e2, 2.003585844e2),
+        "offset": (1.960618282403e-1, 1.960618285243e-1, 3.9025460786300e1, 3.902546084290e1),
+    }
+    for condition, window in printed.items():
+        raw = config.read(ROOT / f"configs/paper/{condition}.yaml")
+        found = config.experiments(raw, only="tile")[0].window
+        assert (found.x.min, found.x.max, found.y.min, found.y.max) == window
+
+
+@pytest.mark.parametrize("condition", ["relu", "minibatch", "offset"])
+def test_step_of_the_notebook(condition):
+    """Conditions without a reference array, against the experiment written out by hand.
+
+    Straight from the description of the notebook (arXiv:2402.06184 and its code): no Flax, no
+    optax, no engine; a few steps, at rates where all losses stay smooth.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    spec, window = fj.load(
+        ROOT / f"configs/paper/{condition}.yaml", ["steps=6", "fold={history: {every: 1}}"]
+    )
+    window = window.resized(3)
+    history = fj.scan(spec, window, chunk=1)["history"]
+    with jax.threefry_partitionable(False):
+        rest, init = jax.random.split(jax.random.key(0))
+        rest, kx = jax.random.split(rest)
+        _, ky = jax.random.split(rest)
+        first, last = jax.random.split(init)
+        start = [jax.random.normal(first, (16, 16)), jax.random.normal(last, (16, 1))]
+        x, y = jax.random.normal(kx, (272, 16)), jax.random.normal(ky, (272, 1))
+        batches = [
+            jax.random.randint(k, (16,), 0, 272) for k in jax.random.split(jax.random.key(42), 6)
+        ]
+
+    def loss(w, x, y):
+        z = x @ w[0] / 4
+        h = jax.nn.relu(z) * jnp.sqrt(2) if condition == "relu" else jnp.tanh(z * jnp.sqrt(2))
+        return jnp.mean((h @ w[1] / 16 - y) ** 2)
+
+    for row, y_value in enumerate(window.y.points()):
+        for column, x_value in enumerate(window.x.points()):
+            w, losses = list(start), []
+            for t in range(6):
+                rates = (x_value, y_value)
+                if condition == "offset":
+                    w, rates = [w[0] + x_value, w[1]], (y_value, y_value)
+                bx, by = (x[batches[t]], y[batches[t]]) if condition == "minibatch" else (x, y)
+                losses.append(float(loss(w, x, y)))
+                grads = jax.grad(loss)(w, bx, by)
+                w = [p - r * g for p, r, g in zip(w, rates, grads, strict=True)]
+            expected = np.array(losses)
+            found = history[row, column]
+            smooth = np.isfinite(expected) & (expected < 1e3 * expected[0])
+            np.testing.assert_allclose(found[smooth], expected[smooth], rtol=1e-6)
+            assert smooth[:2].any()
