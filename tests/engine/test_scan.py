@@ -133,14 +133,15 @@ def test_norm_rule():
 
 
 def test_redraw_is_a_function_of_the_point():
-    spec = small(redraw=True)
+    loss = (fj.Part("final_loss"),)
+    spec = small(redraw=True, fold=loss)
     window = lambda n: fj.Window(  # noqa: E731
         *(fj.Axis(f"optimizer.{p}", 1e-9, 1e-8, n) for p in ("lr_in", "lr_out"))
     )
-    full = fj.scan(spec, window(9), chunk=2)["measure"]
-    corners = fj.scan(spec, window(2), chunk=2, tile=1)["measure"]
+    full = fj.scan(spec, window(9), chunk=2)["final_loss"]
+    corners = fj.scan(spec, window(2), chunk=2, tile=1)["final_loss"]
     assert np.array_equal(full[::8, ::8], corners)
-    shared = fj.scan(small(), window(9), chunk=2)["measure"]
+    shared = fj.scan(small(fold=loss), window(9), chunk=2)["final_loss"]
     # hardly trained at such rates: pixels differ by their draws alone
     assert np.ptp(full) > 100 * np.ptp(shared)
 

@@ -1,0 +1,34 @@
+# Two commands for a fresh machine: `make demo` and `make test`. PYTHON=python3.13 picks another.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/installed
+	$(BIN)/fractaljax scan configs/paper/tanh.yaml --only demo --out outputs/demo
+	@echo "The picture: outputs/demo/image.png   With axes: outputs/demo/figure.png"
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Try: make demo PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,digits,notebook,colormaps]'
+	touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV)
