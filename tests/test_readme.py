@@ -1,0 +1,25 @@
+"""The README's Python lines run as they stand."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_python_lines_run(tmp_path, monkeypatch):
+    os.symlink(ROOT / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["field"]["measure"].shape == (64, 64)
+    assert len(list((tmp_path / "outputs").iterdir())) == 4
+
+
+def test_pictures_are_there():
+    for picture in re.findall(r"\]\((experiments/pictures/\S+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / picture).is_file(), picture
