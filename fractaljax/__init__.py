@@ -8,6 +8,9 @@
 Names are imported when they are first used, so that `import fractaljax` costs nothing.
 """
 
+# Names are imported for type checkers and listed in `_HOMES`, where ruff cannot see them used:
+# ruff: noqa: F401
+
 import importlib
 from typing import TYPE_CHECKING
 
@@ -48,7 +51,7 @@ _HOMES = {
     "Snapshot": "types",
     "laws": "laws",
 }
-__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
+__all__ = [*_HOMES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll] (said once)
 
 
 def __getattr__(name: str):

@@ -44,7 +44,7 @@ def with_part(role: str, name: str, spec: Spec | None = None) -> Spec:
     """A small Spec with this part in it."""
     if spec is None:
         problem = Part("random_regression", points=8, inputs=4)
-        dtype = "float64" if jax.config.jax_enable_x64 else "float32"
+        dtype = "float64" if jax.config.values["jax_enable_x64"] else "float32"
         spec = Spec(model=Part("mlp", width=4), problem=problem, steps=STEPS, dtype=dtype)
     part = Part(name)
     return dataclasses.replace(spec, **{role: (part,) if role == "fold" else part})

@@ -132,7 +132,8 @@ class Spec:
         can = [p for p in self.paths() if self._may_trace(p)]
         if path not in can:
             raise FractaljaxError(
-                f"{path} is static (a facet: give it a list instead). An axis may be: {', '.join(can)}."
+                f"{path} is static (a facet: give it a list instead). "
+                f"An axis may be: {', '.join(can)}."
             )
         return path
 

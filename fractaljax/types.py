@@ -6,7 +6,7 @@ is about ONE network; only the engine adds a batch dimension.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 Array = Any  # a JAX array or tracer
 Tree = Any  # a pytree of arrays
@@ -43,11 +43,15 @@ class Problem(NamedTuple):
     batch: Callable[[Stream, Array, Data], Data] | None  # (stream, t, data); None: full batch
 
 
-class Optimizer(NamedTuple):
+class Optimizer(Protocol):
     """An optax transform whose learning rates, one a group of layers, are inside it."""
 
-    init: Callable[[Tree], Tree]  # (params) -> state
-    update: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]]  # (grads, state, params)
+    @property
+    def init(self) -> Callable[[Tree], Tree]: ...  # (params) -> state
+    @property
+    def update(self) -> Callable[[Tree, Tree, Tree], tuple[Tree, Tree]]: ...
+
+    # (grads, state, params) -> (updates, state)
 
 
 Schedule = Callable[[Array, int], Array] | None  # (t, T) -> factor on every learning rate; None: 1

@@ -86,7 +86,8 @@ class Axis:
     def too_deep(self, width: float) -> FractaljaxError:
         """Why there is no axis of this width, in axis coordinates."""
         return FractaljaxError(
-            f"axis {self.path}: both ends are the same number in float64 at zoom 2^{self.depth(width):.1f}"
+            f"axis {self.path}: both ends are the same number in float64 "
+            f"at zoom 2^{self.depth(width):.1f}"
         )
 
     def merged(self, dtype: str) -> int:
@@ -233,13 +234,9 @@ class Window:
                     f"axis {axis.path}: min={axis.min}, max={axis.max} leave the range of {dtype}"
                 )
             if lost := axis.merged(dtype):
+                way_out = "float64 or fewer pixels" if dtype == "float32" else "fewer pixels"
                 raise FractaljaxError(
-                    f"axis {axis.path}: only {axis.n - lost} of {axis.n} samples differ in {dtype}. "
-                    f"This window is at zoom 2^{axis.depth():.1f}; {axis.n} samples merge from zoom "
-                    f"2^{axis.floor_depth(dtype):.1f} on"
-                    + (
-                        ". Use float64 or fewer pixels."
-                        if dtype == "float32"
-                        else ". Use fewer pixels."
-                    )
+                    f"axis {axis.path}: only {axis.n - lost} of {axis.n} samples differ in {dtype}."
+                    f" This window is at zoom 2^{axis.depth():.1f}; {axis.n} samples merge from "
+                    f"zoom 2^{axis.floor_depth(dtype):.1f} on. Use {way_out}."
                 )

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import fractaljax as fj
 from fractaljax import cli, config
+from fractaljax.cli.arguments import parse
 from fractaljax.errors import FractaljaxError
 
 TINY = """
@@ -172,7 +173,7 @@ def test_any_words_are_understood_or_refused(verb, words):
     """Parsing only: a command that is understood would run."""
     try:
         with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
-            cli._parse([verb, *words])
+            parse([verb, *words])
     except FractaljaxError:
         pass
     except SystemExit as error:

@@ -15,6 +15,7 @@ import fractaljax as fj
 from fractaljax import cli, config, registry, store
 from fractaljax.errors import FractaljaxError
 from fractaljax.spec import ALIASES, PART_ROLES, Spec
+from fractaljax.store import records
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -502,7 +503,7 @@ def test_a_result_never_imports_a_plugin_by_itself(plugin, tmp_path):
     file = result / "field" / "zarr.json"
     attributes = yaml.safe_load(file.read_text())["attributes"]["fractaljax"]
     hostile = {"plugins": [plugin], "experiments": {"stored": attributes["settings"]}}
-    file.write_text(store._group({**attributes, "settings": hostile}))
+    records.write(file.parent, {**attributes, "settings": hostile})
     with pytest.raises(FractaljaxError):
         store.open_field(result)
     assert plugin not in sys.modules

@@ -21,5 +21,6 @@ def test_python_lines_run(tmp_path, monkeypatch):
 
 
 def test_pictures_are_there():
-    for picture in re.findall(r"\]\((experiments/pictures/\S+)\)", (ROOT / "README.md").read_text()):
+    text = (ROOT / "README.md").read_text()
+    for picture in re.findall(r"\]\((experiments/pictures/\S+)\)", text):
         assert (ROOT / picture).is_file(), picture

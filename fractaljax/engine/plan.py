@@ -5,6 +5,7 @@ one chunk as large as its memory allows. What was measured once is kept as *wisd
 cache folder.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -51,11 +52,10 @@ def prepare(dtype: str, devices: int | None = None) -> None:
         devices: virtual CPU devices (default: one a core this process may use).
     """
     jax.config.update("jax_enable_x64", dtype == "float64")
-    try:
+    # the backend may already run with the devices it has; `mesh` checks the number
+    with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", devices or cores())
-    except RuntimeError:
-        pass  # the backend already runs with the devices it has; `mesh` checks the number
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
@@ -76,7 +76,8 @@ def mesh(devices: int | None = None) -> Mesh:
     found = jax.devices()
     if devices is not None and not 1 <= devices <= len(found):
         raise FractaljaxError(
-            f"devices={devices}: this process has {len(found)} ({found[0].platform}); allowed are 1 to {len(found)}"
+            f"devices={devices}: this process has {len(found)} ({found[0].platform}); "
+            f"allowed are 1 to {len(found)}"
         )
     return Mesh(np.array(found[:devices]), (PIXELS,))
 
@@ -99,8 +100,8 @@ def agree(begun: dict[str, Any], asked: Numeric) -> dict[str, Any]:
         # a chunk that had to shrink is as good as the one that was asked for in the first place
         if value is not None and value not in (begun[name], begun.get(f"first_{name}")):
             raise FractaljaxError(
-                f"the store was begun with {name}={begun[name]}, and keeps it; {name}={value} needs "
-                "another --out, or --overwrite"
+                f"the store was begun with {name}={begun[name]}, and keeps it; "
+                f"{name}={value} needs another --out, or --overwrite"
             )
     return begun
 

@@ -17,8 +17,8 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from fractaljax.engine import train
-from fractaljax.ledger import Reading
 from fractaljax.engine.streams import Draws, draw, generator, shared_draws, source_of
+from fractaljax.ledger import Reading
 from fractaljax.spec import Spec
 from fractaljax.types import Array, Tree
 
@@ -129,11 +129,8 @@ def _train_chunk(
 ) -> dict[str, Array]:
     """Trains a chunk: `values` `[chunk, A]`; nothing at all where `live` is false."""
     hparams = dict(zip(names, values.T, strict=True))
-    if own:
-        draws = jax.vmap(functools.partial(_own_draws, spec, common))(hparams, words)
-    else:
-        draws = common
-    axes = 0 if own else None
+    draw_own = jax.vmap(functools.partial(_own_draws, spec, common))
+    draws, axes = (draw_own(hparams, words), 0) if own else (common, None)
     begin = jax.vmap(functools.partial(train.begin, spec), in_axes=(0, axes))
     step = jax.vmap(functools.partial(train.step, spec), in_axes=(0, axes, None, 0))
     settled = jax.vmap(functools.partial(train.settled, spec))

@@ -15,9 +15,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fractaljax.engine import plan, program
-from fractaljax.ledger import Ledger, Memory
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
+from fractaljax.ledger import Ledger, Memory
 from fractaljax.spec import PART_ROLES, Spec, build
 from fractaljax.window import Tile, Window
 
@@ -89,7 +89,7 @@ def scan(
 
 def check(spec: Spec, window: Window) -> tuple[str, ...]:
     """The canonical paths of the axes; raises when the Spec cannot be trained over the window."""
-    if (spec.dtype == "float64") != bool(jax.config.jax_enable_x64):
+    if (spec.dtype == "float64") != bool(jax.config.values["jax_enable_x64"]):
         raise FractaljaxError(
             f"the Spec is {spec.dtype}, JAX is not: call fractaljax.prepare('{spec.dtype}') first "
             "(fractaljax.load and the command line do)"
@@ -106,7 +106,8 @@ def check(spec: Spec, window: Window) -> tuple[str, ...]:
     seed = dict(zip(names, window.axes, strict=True)).get("seed")
     if seed and not np.array_equal(seed.points(), np.clip(np.rint(seed.points()), 0, 2**32 - 1)):
         raise FractaljaxError(
-            "axis seed: samples must be whole numbers from 0; use scale: linear and n = max - min + 1"
+            "axis seed: samples must be whole numbers from 0; "
+            "use scale: linear and n = max - min + 1"
         )
     return names
 
@@ -194,4 +195,4 @@ def _git_revision() -> str | None:
 
 
 def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

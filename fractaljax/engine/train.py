@@ -1,5 +1,6 @@
 """One network, from its first weights to its reading. No batch axis in sight."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -105,5 +106,5 @@ def _folded(spec: Spec, hparams: Hparams, snapshot: Snapshot, state: State) -> t
     carries = []
     for fold, carry in zip(build(spec, "fold", hparams), state.fold, strict=True):
         still, new = fold.settled(carry), fold.update(carry, snapshot)
-        carries.append(jax.tree.map(lambda a, b: jnp.where(still, a, b), carry, new))  # noqa: B023
+        carries.append(jax.tree.map(functools.partial(jnp.where, still), carry, new))
     return tuple(carries)

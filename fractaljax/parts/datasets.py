@@ -84,7 +84,7 @@ def read_digits() -> Data:
             "digits needs scikit-learn: pip install 'fractaljax[digits]'"
         ) from None
     pixels, labels = load_digits(return_X_y=True)
-    return _prepared(pixels.astype(np.float64), labels, 10)
+    return _prepared(np.array(pixels, np.float64), np.asarray(labels), 10)
 
 
 @functools.lru_cache(maxsize=2)  # a training and a test split; MNIST in float64 is 376 MB

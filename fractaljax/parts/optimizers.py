@@ -6,10 +6,12 @@ published rule for deeper networks instead: layer i takes `(lr_in, lr_out)[i mod
 """
 
 import math
+from collections.abc import Hashable
 from typing import Any
 
 import jax.numpy as jnp
 import optax
+from optax import GradientTransformation
 
 from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.registry import register
@@ -105,7 +107,7 @@ def lion(
     return optax.chain(optax.scale_by_lion(beta1, beta2), *_decay(weight_decay), rates)
 
 
-def _decay(weight_decay: Any) -> list[Optimizer]:
+def _decay(weight_decay: Any) -> list[GradientTransformation]:
     return [] if _is_zero(weight_decay) else [optax.add_decayed_weights(weight_decay)]
 
 
@@ -116,7 +118,7 @@ def _is_zero(value: Any) -> bool:
 
 def _rates(
     default: float, lr: Any, lr_in: Any, lr_out: Any, lr_mid: Any, grouping: str
-) -> Optimizer:
+) -> GradientTransformation:
     """Minus the learning rate of each layer's group, as a transform."""
     if grouping not in GROUPINGS:
         raise unknown("grouping", grouping, GROUPINGS)
@@ -134,7 +136,9 @@ def _rates(
     # the root of each before the product: the product of two rates near 1e308 would overflow
     between = _root(first) * _root(last) if lr_mid is None else lr_mid
     groups = {"in": first, "mid": between, "out": last}
-    scales = {group: optax.scale_by_learning_rate(rate) for group, rate in groups.items()}
+    scales: dict[Hashable, GradientTransformation] = {
+        group: optax.scale_by_learning_rate(rate) for group, rate in groups.items()
+    }
     return optax.partition(scales, lambda params: _labels(params, grouping))
 
 

@@ -1,15 +1,17 @@
 """Learning-rate schedules: a factor on every rate, from the step and the number of steps."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import optax
 
 from fractaljax.errors import FractaljaxError
 from fractaljax.registry import register
-from fractaljax.types import Schedule
+from fractaljax.types import Array, Schedule
 
 
 @register("schedule", "constant")
-def constant(warmup: float = 0.0) -> Schedule | None:
+def constant(warmup: float = 0.0) -> Schedule:
     """The same rate throughout, after a linear warm-up over a share `warmup` of the steps."""
     if isinstance(warmup, float) and warmup == 0:
         return None  # no factor at all: the paper's plain gradient descent, bit for bit
@@ -36,7 +38,7 @@ def linear(final: float = 0.0, warmup: float = 0.0) -> Schedule:
     return _warmed(lambda t, steps: 1 + (final - 1) * t / steps, warmup)
 
 
-def _warmed(schedule: Schedule, warmup: float) -> Schedule:
+def _warmed(schedule: Callable[[Array, int], Array], warmup: float) -> Schedule:
     """The schedule under a linear rise from `1 / W` to 1 over `W = warmup * steps` steps."""
     if isinstance(warmup, float) and not 0 <= warmup <= 1:
         raise FractaljaxError(f"warmup={warmup}: a share of the steps, 0 to 1")

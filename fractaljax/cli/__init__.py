@@ -1,0 +1,27 @@
+"""The command line: one verb a question. Nothing heavy is imported before it is needed."""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from fractaljax.cli.arguments import parse
+from fractaljax.errors import FractaljaxError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns the exit code: 0, 2 for what the user can mend, 130 for Ctrl-C."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("jax", "absl", "orbax"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        arguments = parse(list(sys.argv[1:] if argv is None else argv))
+        return arguments.verb(arguments) or 0
+    except FractaljaxError as error:
+        print(f"fractaljax: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("fractaljax: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0

@@ -1,0 +1,133 @@
+"""One function a verb: arguments in, exit code out."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fractaljax.cli import source
+
+if TYPE_CHECKING:
+    from fractaljax.config import Experiment
+
+log = logging.getLogger("fractaljax")
+
+
+def scan(arguments: argparse.Namespace) -> int:
+    """Trains every experiment that is asked for, and draws it."""
+    from fractaljax import config
+    from fractaljax.families import fractal
+
+    raw, stem = source.settings(arguments)
+    axes = tuple(arguments.axes) if arguments.axes else None
+    found = config.experiments(raw, source.overrides(arguments), only=arguments.only, axes=axes)
+    asked = [e._replace(window=source.aimed(e.window, arguments)) for e in found]
+    for experiment in asked:
+        experiment.window.check(experiment.spec.dtype)
+    for experiment in asked:
+        place = source.place(arguments.out, stem, experiment, alone=len(asked) == 1)
+        fractal.prepare(experiment.spec.dtype, arguments.devices)
+        _scan_one(experiment, place, arguments)
+    return 0
+
+
+def render(arguments: argparse.Namespace) -> int:
+    """Draws a stored field again, without training."""
+    from fractaljax import config, store
+
+    config.load_plugins(arguments.plugin)
+    field = store.open_field(arguments.dir)
+    name = "figure.png" if arguments.figure else "image.png"
+    out = Path(arguments.out) if arguments.out else Path(arguments.dir) / name
+    look = {key: getattr(arguments, key) for key in ("reading", "cmap", "stretch")}
+    _draw(field, out, arguments.figure, **{k: v for k, v in look.items() if v is not None})
+    print(out)
+    return 0
+
+
+def list_parts(arguments: argparse.Namespace) -> int:
+    """Prints the registered components, and with a role their arguments too."""
+    from fractaljax import config, registry
+
+    config.load_plugins(arguments.plugin)
+    roles = registry.ROLES if arguments.role is None else (arguments.role,)
+    for role, names in {role: registry.names(role) for role in roles}.items():
+        print(role)
+        for name in names:
+            print(f"  {name:<20} {registry.describe(role, name)}")
+            for argument in registry.arguments(role, name).values() if arguments.role else ():
+                kind = "axis" if argument.traced else "facet"
+                takes = getattr(argument.annotation, "__name__", str(argument.annotation))
+                print(f"      {argument.name:<18} {kind:<6} {takes} = {argument.default!r}")
+    return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Prints the full settings of a config, a result or a picture, in a form `scan` takes."""
+    import yaml
+
+    from fractaljax import config
+
+    raw, _ = source.settings(arguments)
+    found = config.experiments(raw, arguments.overrides, only=arguments.only)
+    trees = {e.name: config.as_tree(e.spec, e.window) for e in found}
+    single = len(trees) == 1 and not raw["plugins"]
+    plugins = {"plugins": raw["plugins"]} if raw["plugins"] else {}
+    tree = next(iter(trees.values())) if single else {**plugins, "experiments": trees}
+    print(yaml.safe_dump(tree, sort_keys=False), end="")
+    return 0
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """Measures this machine's speed at each chunk and remembers the best one."""
+    from fractaljax import config
+    from fractaljax.engine import plan, scan
+    from fractaljax.families import fractal
+
+    raw, _ = source.settings(arguments)
+    found = config.experiments(raw, source.overrides(arguments), only=arguments.only)
+    name, spec, window = found[0]
+    fractal.prepare(spec.dtype, arguments.devices)
+    names, mesh = scan.check(spec, window), plan.mesh(arguments.devices)
+    chunks = plan.candidates(spec, names, mesh, plan.SAMPLE_PIXELS)
+    rates = plan.measure(spec, window, names, mesh, chunks)
+    best = max(rates, key=lambda chunk: rates[chunk])
+    device = mesh.devices.flat[0]
+    print(f"{name}, {spec.dtype}, {mesh.size} x {device.platform} ({device.device_kind})")
+    print(f"{'chunk':>6} {'network-steps/s':>16} {'pixels/s':>10}")
+    for chunk, rate in rates.items():
+        mark = "  <- kept" if chunk == best else ""
+        print(f"{chunk:>6} {rate:>16,.0f} {rate / spec.steps:>10,.0f}{mark}")
+    return 0
+
+
+def _scan_one(experiment: "Experiment", place: Path, arguments: argparse.Namespace) -> None:
+    from fractaljax.cli.progress import Reporter
+    from fractaljax.families import fractal
+
+    name, spec, window = experiment
+    with Reporter(name) as reporter:
+        field = fractal.scan(
+            spec,
+            window,
+            store=place,
+            overwrite=arguments.overwrite,
+            chunk=arguments.chunk,
+            devices=arguments.devices,
+            tile=0 if arguments.tile == "all" else arguments.tile,
+            on_tile=reporter.on_tile,
+        )
+    made = field.provenance
+    speed = f"{made['wall_s']:.1f} s, {made['pixels_per_s']:.0f} pixels/s"
+    log.info("%s: %s pixels, %s", name, f"{window.size:,}", speed)
+    for figure, file in ((False, "image.png"), (True, "figure.png")):
+        _draw(field, place / file, figure)
+    print(place)
+
+
+def _draw(field: Any, out: Path, figure: bool, **look: Any) -> None:
+    """The picture or the labelled figure; one axis gives a line plot either way."""
+    from fractaljax.view.figure import save_figure
+    from fractaljax.view.image import save_image
+
+    (save_figure if figure else save_image)(field, out, **look)

@@ -1,0 +1,22 @@
+"""Settings as text: YAML, overrides, named experiments, facets; and back to text again.
+
+Text becomes *raw settings* (`text`), one *tree* an experiment (`trees`, `facets`), a Spec and a
+Window (`to_spec`); `to_tree` is the way back.
+"""
+
+from fractaljax.config.experiment import Experiment, experiments
+from fractaljax.config.text import load_plugins, parse, read
+from fractaljax.config.to_tree import as_tree, differences, digest, dump, label
+
+__all__ = [
+    "Experiment",
+    "as_tree",
+    "differences",
+    "digest",
+    "dump",
+    "experiments",
+    "label",
+    "load_plugins",
+    "parse",
+    "read",
+]

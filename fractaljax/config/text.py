@@ -1,0 +1,120 @@
+"""From text: YAML files, overrides and names of plugins, before anything is made of them."""
+
+import importlib
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fractaljax.errors import FractaljaxError, unknown
+
+TOP = ("plugins", "defaults", "experiments")
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The raw settings of a YAML file, its top-level and experiment keys checked."""
+    path = Path(path)
+    if not os.path.isfile(path):  # unlike Path.is_file, false for names that are too long
+        near = [*map(str, path.parent.glob("*.yaml"))] if os.path.isdir(path.parent) else []
+        missing = FractaljaxError(f"no file {path}")
+        raise unknown("config file", str(path), near) if near else missing
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FractaljaxError(f"{path} cannot be read as text: {error}") from None
+    return parse(text, str(path), path.stem)
+
+
+def parse(text: str, where: str, name: str) -> dict[str, Any]:
+    """Raw settings from YAML text; settings without `experiments` are one, called `name`."""
+    try:
+        raw = from_yaml(text)
+    except FractaljaxError as error:
+        raise FractaljaxError(f"{where}: {error}") from None
+    raw = {} if raw is None else raw
+    check_mapping(where, raw)
+    if not any(key in TOP for key in raw):
+        raw = {"experiments": {name: raw}}
+    for key in raw:
+        if key not in TOP:
+            raise unknown(f"key in {where}", key, TOP)
+    experiments = raw.get("experiments") or {name: {}}
+    check_mapping(f"{where}: experiments", experiments)
+    for block_name, block in {"defaults": raw.get("defaults"), **experiments}.items():
+        check_mapping(f"{where}: {block_name}", block or {})
+    for key in map(str, experiments):  # each names a folder
+        if key in ("", "..") or Path(key).name != key or "\0" in key:
+            raise FractaljaxError(f"{where}: experiment '{key}' cannot be the name of a folder")
+    return {
+        "plugins": _modules(raw.get("plugins")),
+        "defaults": raw.get("defaults") or {},
+        "experiments": {str(k): v or {} for k, v in experiments.items()},
+    }
+
+
+def parse_override(text: str) -> tuple[list[str], Any]:
+    """The words of the path and the value of `path=value`."""
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise FractaljaxError(f"override '{text}': must be path=value, as in model.depth=3")
+    words = path.strip().split(".")
+    if words[0] == "axes" and len(words) > 3:  # the name of an axis may itself be a path
+        words = ["axes", ".".join(words[1:-1]), words[-1]]
+    try:
+        return words, from_yaml(value)
+    except FractaljaxError as error:
+        raise FractaljaxError(f"override '{text}': {error}") from None
+
+
+def load_plugins(modules: Iterable[str]) -> None:
+    """Imports modules that register parts of their own; the working directory is searched too."""
+    for module in _modules(modules):
+        if "" not in sys.path and str(Path.cwd()) not in sys.path:
+            sys.path.append(str(Path.cwd()))
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # whatever the user's own module raises
+            raise FractaljaxError(f"plugins: cannot import '{module}': {error!r}") from error
+
+
+def check_mapping(where: str, value: Any) -> None:
+    """Raises unless the value is a block of `key: value`."""
+    if not isinstance(value, Mapping):
+        raise FractaljaxError(f"{where}: must be a block of 'key: value', not {value!r}")
+
+
+def from_yaml(text: str) -> Any:
+    """What YAML text says; raises FractaljaxError for whatever PyYAML cannot make of it."""
+    try:
+        return yaml.load(text, _Loader)
+    except FractaljaxError:
+        raise
+    except Exception as error:  # its constructors raise anything: a date of month 13
+        raise FractaljaxError(f"not valid YAML: {' '.join(str(error).split())}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice (PyYAML keeps the last one silently)."""
+
+    def construct_mapping(self, node, deep=False):
+        if not isinstance(node, yaml.MappingNode):  # `!!map [1, 2]`: refused below
+            return super().construct_mapping(node, deep)
+        keys = [str(self.construct_object(k, deep=True)) for k, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                line = node.start_mark.line + 1
+                raise FractaljaxError(f"key '{key}' is given twice in the block at line {line}")
+        return super().construct_mapping(node, deep)
+
+
+def _modules(value: Any) -> list[str]:
+    """Names of modules: none, one, or a list of them."""
+    names = [value] if isinstance(value, str) else [] if value is None else value
+    if not isinstance(names, list | tuple) or not all(
+        isinstance(n, str) and all(part.isidentifier() for part in n.split(".")) for n in names
+    ):
+        raise FractaljaxError(f"plugins: takes names of modules, not {value!r}")
+    return [*names]

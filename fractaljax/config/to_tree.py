@@ -1,0 +1,64 @@
+"""From a Spec and a Window to text and trees, to be read again, compared and named."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from fractaljax.errors import FractaljaxError
+from fractaljax.spec import ALIASES, FIELDS, PART_ROLES, Part, Spec
+from fractaljax.window import Window
+
+
+def dump(spec: Spec, window: Window) -> str:
+    """The full settings as YAML; `parse` and `experiments` give the same Spec and Window again."""
+    return yaml.safe_dump(as_tree(spec, window), sort_keys=False)
+
+
+def as_tree(spec: Spec, window: Window) -> dict[str, Any]:
+    """The full settings as plain nested dictionaries, in the form of a config file."""
+    tree: dict[str, Any] = {}
+    for role in PART_ROLES:
+        part = getattr(spec, role)
+        tree[role] = None if part is None else {"name": part.name, **_plain(part)}
+    tree["fold"] = {part.name: _plain(part) for part in spec.fold}
+    tree |= {name: getattr(spec, name) for name in FIELDS}
+    axes = {a.path: {"min": a.min, "max": a.max, "scale": a.scale} for a in window.axes}
+    y = window.y.path if window.y else None
+    resolution = window.x.n if window.y is None else [window.x.n, window.y.n]
+    return tree | {"axes": axes, "window": {"x": window.x.path, "y": y, "resolution": resolution}}
+
+
+def digest(spec: Spec, window: Window) -> str:
+    """Ten hex digits that tell one Spec and Window from another."""
+    text = json.dumps(as_tree(spec, window), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """`path: old -> new` for every leaf in which two trees of settings differ."""
+    found = []
+    for key in dict.fromkeys([*old, *new]):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}: {a} -> {b}")
+    return found
+
+
+def label(spec: Spec, path: str) -> str:
+    """The short name of a path as the literature writes it, or the path itself."""
+    for alias in ALIASES:
+        try:
+            if spec.resolve(alias) == path:
+                return alias
+        except FractaljaxError:
+            continue
+    return path
+
+
+def _plain(part: Part) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in part.args}

@@ -1,0 +1,97 @@
+"""The arrays of a field as Zarr: their metadata, and how they are created and opened."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorstore as ts
+
+from fractaljax.ledger import fill_value
+from fractaljax.store import records
+from fractaljax.window import Window
+
+
+def create(path: Path, window: Window, attributes: Mapping[str, Any]) -> None:
+    """Makes the empty group beside its place and moves it there in one step."""
+    fresh = path / f".field-{os.getpid()}"
+    shutil.rmtree(fresh, ignore_errors=True)
+    for name, metadata in _layout(window, attributes).items():
+        ts.open({**_kvstore(fresh / name), "metadata": metadata}, create=True).result()
+    records.write(fresh, attributes)
+    try:
+        os.rename(fresh, path / "field")
+    except OSError:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if not (path / "field").exists():  # else another process made it first
+            raise
+
+
+def opened(
+    path: Path, window: Window, attributes: Mapping[str, Any], strict: bool = False
+) -> tuple[dict[str, Any], Any]:
+    """The readings, and the marks of finished tiles; unexpected metadata is an error.
+
+    Args:
+        strict: a missing tile of a reading is an error too, instead of the fill value.
+    """
+    found = {}
+    for name, metadata in _layout(window, attributes).items():
+        # a tile of NaN must be written like any other: its absence would read as "lost"
+        spec = {**_kvstore(path / "field" / name), "store_data_equal_to_fill_value": True}
+        spec |= {"metadata": metadata, "fill_missing_data_reads": name == "done" or not strict}
+        found[name] = ts.open(spec, open=True, read=True, write=os.access(path, os.W_OK)).result()
+    return found, found.pop("done")
+
+
+def done(marks: Any) -> tuple[np.ndarray, list[int]]:
+    """Whether each tile is marked done, and the tiles whose mark is damaged, which are not."""
+    with contextlib.suppress(ValueError):
+        return np.asarray(marks.read().result()).ravel().astype(bool), []
+    found, unreadable = np.zeros(marks.shape, bool), []
+    for index, place in enumerate(np.ndindex(*marks.shape)):
+        try:
+            found[place] = bool(marks[place].read().result())
+        except ValueError:
+            unreadable.append(index)
+    return found.ravel(), unreadable
+
+
+def _layout(window: Window, attributes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Zarr metadata of every array of a field: the readings, and the marks of finished tiles."""
+    grid, tile = window.grid, window.tile_shape(attributes["numeric"]["tile"])
+    layout = {}
+    for name, (shape, dtype) in attributes["readings"].items():
+        extra = [f"{name}_{i}" for i in range(len(shape))]
+        layout[name] = _metadata(
+            [*grid, *shape], [*tile, *shape], dtype, fill_value(dtype), ["y", "x", *extra]
+        )
+    counts = [-(-n // t) for n, t in zip(grid, tile, strict=True)]
+    return layout | {"done": _metadata(counts, [1, 1], "uint8", 0, ["tile_y", "tile_x"])}
+
+
+def _metadata(
+    shape: list[int], chunk: list[int], dtype: str, fill: Any, names: list[str]
+) -> dict[str, Any]:
+    """One array, with one file a chunk."""
+    size = np.dtype(dtype).itemsize
+    blosc = {"cname": "zstd", "clevel": 5, "shuffle": "shuffle", "typesize": size, "blocksize": 0}
+    return {
+        "shape": shape,
+        "data_type": dtype,
+        "fill_value": "NaN" if fill != fill else int(fill),
+        "dimension_names": names,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk}},
+        "codecs": [
+            {"name": "bytes", "configuration": {"endian": "little"}},
+            {"name": "blosc", "configuration": blosc},
+            {"name": "crc32c"},
+        ],
+    }
+
+
+def _kvstore(path: Path) -> dict[str, Any]:
+    return {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path.resolve()}/"}}

@@ -1,0 +1,45 @@
+"""Small files, written whole; and what goes wrong on a disk, told in one line."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from fractaljax.errors import FractaljaxError
+
+
+@contextlib.contextmanager
+def on_disk(path: Path) -> Iterator[None]:
+    """Turns what the operating system or the array library says into one line."""
+    try:
+        yield
+    except FractaljaxError:
+        raise
+    except (OSError, ValueError) as error:
+        raise FractaljaxError(f"{path}: {reason(error)}. Finished tiles are kept.") from error
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, without the operating system's or the array library's details."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error).split(" [")[0].split("\n")[0].replace("\x00", "/")
+
+
+def replace(path: Path, text: str) -> None:
+    """Writes a small file atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        fresh.write_text(text)
+        os.replace(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def append(path: Path, line: str) -> None:
+    """Adds one line, in one write; a line cut off by a crash is ended first."""
+    with open(path, "a+b") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        cut = file.read(1) not in (b"", b"\n")
+        file.write(b"\n" * cut + line.encode() + b"\n")

@@ -1,0 +1,171 @@
+"""The ledger on disk: tiles are written once, found again, and shared between processes."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fractaljax import config
+from fractaljax.errors import FractaljaxError
+from fractaljax.field import Field
+from fractaljax.ledger import Reading
+from fractaljax.spec import Spec
+from fractaljax.store import arrays, disk, folder, records
+from fractaljax.store.claims import Claims
+from fractaljax.store.disk import on_disk
+from fractaljax.store.stored import open_field
+from fractaljax.window import Tile, Window
+
+log = logging.getLogger("fractaljax")
+WAIT_S = 0.2  # between two looks at tiles that another process trains
+
+
+class Store:
+    """A `Ledger` on disk; `fractaljax.store` says what lies where.
+
+    Args:
+        path: folder of the result; made when missing.
+        spec, window: what is scanned. A store that holds another scan is refused.
+        overwrite: throw that other scan (or this one) away first.
+    """
+
+    def __init__(self, path: str | Path, spec: Spec, window: Window, *, overwrite: bool = False):
+        self.path = Path(path)
+        self._spec, self._window = spec, window
+        self._overwrite = overwrite
+
+    def begun(self) -> dict[str, Any] | None:
+        """The numeric setting this store was begun with, or None where there is none yet.
+
+        Raises:
+            FractaljaxError: the store belongs to another Spec or window; says what differs.
+        """
+        with on_disk(self.path):
+            if not os.path.lexists(self.path / "field"):
+                folder.check_free(self.path, config.dump(self._spec, self._window))
+                return None
+            attributes = records.read(self.path)
+        if self._overwrite:
+            return None
+        self._check_same(attributes)
+        return attributes["numeric"]
+
+    def begin(self, readings: Mapping[str, Reading], numeric: dict[str, Any]) -> dict[str, Any]:
+        with on_disk(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._claims = Claims(self.path)
+            if self._overwrite:
+                self._claims.be_alone()
+                folder.discard(self.path)
+                self._overwrite = False
+            self._claims.be_present()
+            if not (self.path / "field").exists():
+                arrays.create(self.path, self._window, self._attributes(readings, numeric))
+            # another process may have created it first: what is on disk holds
+            attributes = records.read(self.path)
+            self._check_same(attributes)
+            if not (self.path / "spec.yaml").exists():
+                disk.replace(self.path / "spec.yaml", config.dump(self._spec, self._window))
+            self._tiles = self._window.tiles(attributes["numeric"]["tile"])
+            self._arrays, self._marks = arrays.opened(
+                self.path, self._window, attributes, strict=True
+            )
+            self._done, unreadable = arrays.done(self._marks)
+            for index in unreadable:
+                self._drop(index, "its mark cannot be read")
+            self._drop_damaged()
+        return attributes["numeric"]
+
+    def pending(self) -> Iterator[tuple[int, Tile]]:
+        todo = [i for i in range(len(self._tiles)) if not self._done[i]]
+        while todo:
+            busy = []
+            for index in todo:
+                if not self._claims.take(index):
+                    busy.append(index)
+                    continue
+                try:
+                    if self._written(index):  # by another process, since this one began
+                        self._done[index] = True
+                    else:
+                        yield index, self._tiles[index]
+                finally:
+                    self._claims.release(index)
+            todo = busy
+            if busy:
+                time.sleep(WAIT_S)
+
+    def write(self, index: int, tile: Tile, readings: Mapping[str, np.ndarray]) -> None:
+        with on_disk(self.path):
+            writes = [
+                self._arrays[name][tile.rows, tile.columns].write(values)
+                for name, values in readings.items()
+            ]
+            for future in writes:
+                future.result()
+            self._mark(index).write(1).result()
+        self._done[index] = True
+
+    def renew(self, numeric: dict[str, Any]) -> None:
+        with on_disk(self.path):
+            attributes = records.read(self.path) | {"numeric": numeric}
+            records.write(self.path / "field", attributes)
+
+    def left(self) -> int:
+        missing = np.flatnonzero(~self._done)
+        return sum(int(np.prod(self._tiles[i].shape)) for i in missing)
+
+    def finish(self, run: dict[str, Any]) -> Field:
+        with on_disk(self.path):
+            # a run that trained nothing is told only where the one that did was killed before
+            if run["pixels"] or not records.runs(self.path):
+                records.add_run(self.path, run)
+            self._claims.close()
+        return open_field(self.path)
+
+    def _attributes(
+        self, readings: Mapping[str, Reading], numeric: dict[str, Any]
+    ) -> dict[str, Any]:
+        return {
+            "format": records.FORMAT,
+            "settings": config.as_tree(self._spec, self._window),
+            "numeric": numeric,
+            "readings": {name: [list(r.shape), r.dtype] for name, r in readings.items()},
+        }
+
+    def _check_same(self, attributes: dict[str, Any]) -> None:
+        """Raises unless the attributes are of this scan."""
+        mine = json.loads(json.dumps(config.as_tree(self._spec, self._window)))
+        if found := config.differences(attributes["settings"], mine):
+            raise FractaljaxError(
+                f"{self.path} holds another scan; it differs in {'; '.join(found)} "
+                "(stored -> asked). Choose another --out, or --overwrite it."
+            )
+
+    def _drop_damaged(self) -> None:
+        """Marks every tile that cannot be read back as pending again."""
+        for index in map(int, np.flatnonzero(self._done)):
+            tile = self._tiles[index]
+            try:
+                for array in self._arrays.values():
+                    array[tile.rows, tile.columns].read().result()
+            except ValueError as error:
+                self._drop(index, disk.reason(error))
+
+    def _drop(self, index: int, why: str) -> None:
+        log.warning("%s: tile %d is damaged and is trained again (%s)", self.path, index, why)
+        self._mark(index).write(0).result()
+        self._done[index] = False
+
+    def _written(self, index: int) -> bool:
+        with on_disk(self.path):
+            return bool(self._mark(index).read().result())
+
+    def _mark(self, index: int) -> Any:
+        """The mark of one tile, to read or to write."""
+        return self._marks[divmod(index, self._marks.shape[1])]

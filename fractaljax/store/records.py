@@ -1,0 +1,67 @@
+"""What a store says of itself: its attributes, under a checksum, and a record of every run."""
+
+import contextlib
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fractaljax.errors import FractaljaxError
+from fractaljax.store import disk
+
+FORMAT = 1  # of the whole layout; raised when an older reader could not read it
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What the group in a folder says of itself, checked as far as a reader relies on it.
+
+    Raises:
+        FractaljaxError: there is no group, it is damaged, or of a later format.
+    """
+    file = path / "field" / "zarr.json"
+    if not file.exists():
+        raise FractaljaxError(f"{path}: no result here (there is no {file})")
+    try:
+        found = json.loads(file.read_text())["attributes"]["fractaljax"]
+        known = found["format"] <= FORMAT
+        missing = {"settings", "numeric", "readings"} - set(found)
+        if known and found["check"] != _check(found):
+            raise ValueError
+    except (OSError, ValueError, KeyError, TypeError):
+        raise FractaljaxError(f"{file} is damaged or was not written by fractaljax") from None
+    if not known or missing:
+        raise FractaljaxError(
+            f"{file} has a format that this version does not read (it knows {FORMAT})"
+        )
+    return found
+
+
+def write(group: Path, attributes: Mapping[str, Any]) -> None:
+    """Writes `zarr.json` of a group, with the checksum of these attributes among them."""
+    checked = {**attributes, "check": _check(attributes)}
+    content = {"zarr_format": 3, "node_type": "group", "attributes": {"fractaljax": checked}}
+    disk.replace(group / "zarr.json", json.dumps(content, indent=1))
+
+
+def runs(path: Path) -> list[dict[str, Any]]:
+    """The records of all runs in a folder; a line cut off by a crash is passed over."""
+    found = []
+    with contextlib.suppress(OSError):
+        for line in (path / "runs.jsonl").read_bytes().splitlines():
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                run = json.loads(line)
+                if isinstance(run["wall_s"] + run["pixels"], int | float):
+                    found.append(run)
+    return found
+
+
+def add_run(path: Path, run: Mapping[str, Any]) -> None:
+    """Adds the record of one run."""
+    disk.append(path / "runs.jsonl", json.dumps(run))
+
+
+def _check(attributes: Mapping[str, Any]) -> int:
+    """Checksum of everything the attributes say but itself."""
+    rest = {k: v for k, v in attributes.items() if k != "check"}
+    return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
