@@ -1,7 +1,8 @@
 """What a user can get wrong, said in one line: what, where, what is allowed, the nearest name."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class FractaljaxError(ValueError):
@@ -18,3 +19,12 @@ def unknown(what: str, name: str, known: Iterable[str]) -> FractaljaxError:
     near = difflib.get_close_matches(str(name).lower(), folded, n=1, cutoff=0.5)
     hint = f" Did you mean '{folded[near[0]]}'?" if near else ""
     return FractaljaxError(f"unknown {what} '{name}'.{hint} Known: {', '.join(known)}.")
+
+
+@contextlib.contextmanager
+def at(path: str) -> Iterator[None]:
+    """Puts the path of a component before whatever it refuses."""
+    try:
+        yield
+    except FractaljaxError as error:
+        raise FractaljaxError(f"{path}: {error}") from None

@@ -11,7 +11,7 @@ from fractaljax.spec import Spec
 from fractaljax.window import Window
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Field:
     """The result of a scan.
 

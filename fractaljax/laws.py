@@ -35,8 +35,9 @@ def check(role: str, name: str) -> None:
     if role == "colormap":
         raise FractaljaxError("a colour map is no part of a training; it has no laws here")
     spec = with_part(role, name)
-    for law in (refuses_unknown, state_is_stable, batch_equals_loop, neighbours_do_not_matter):
+    for law in (refuses_unknown, state_is_stable, batch_equals_loop, scan_equals_train):
         law(spec)
+    neighbours_do_not_matter(spec)
     every_axis_traces(spec, role)
 
 
@@ -91,6 +92,17 @@ def batch_equals_loop(spec: Spec) -> None:
     for i, rate in enumerate(rates):
         for name, value in single(rate).items():
             _close(batch[name][i], value, spec.dtype, f"{name} at rate {rate}")
+
+
+def scan_equals_train(spec: Spec) -> None:
+    """A pixel of a scan is the network that `train` trains with the same seed."""
+    window = Window(Axis("optimizer.lr_in", *RATES, n=2))
+    points = window.points(window.tiles(0)[0])
+    pixels = program.compile_tile(spec, ("optimizer.lr_in",), 2, 2, mesh(1)).run(points)
+    data, key = shared_draws(spec).data, jax.random.key(spec.seed)
+    for i, rate in enumerate(points[:, 0]):
+        for name, value in train.train(spec, {"optimizer.lr_in": rate}, key, data).items():
+            _close(pixels[name][i], value, spec.dtype, f"{name} at rate {rate}")
 
 
 def neighbours_do_not_matter(spec: Spec) -> None:

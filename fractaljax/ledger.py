@@ -93,8 +93,10 @@ class Memory:
 
 
 def fill_value(dtype: str) -> Any:
-    """What an untrained pixel holds: NaN, or the largest integer."""
+    """What an untrained pixel holds: NaN, the largest integer, or False."""
     kind = np.dtype(dtype)
+    if kind.kind == "b":
+        return False
     return np.nan if kind.kind == "f" else np.iinfo(kind).max
 
 

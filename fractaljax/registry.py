@@ -44,6 +44,11 @@ def register(role: str, name: str) -> Callable[[Callable], Callable]:
         for p in inspect.signature(factory).parameters.values():
             if p.default is p.empty or p.annotation is p.empty:
                 raise FractaljaxError(f"{role} '{name}': '{p.name}' needs a type and a default")
+        if not factory.__module__.startswith("fractaljax."):
+            _of(role)  # ours come first, so that a name that is taken is known to be
+        known = _PARTS[role].get(name)
+        if known is not None and known.__module__ != factory.__module__:
+            raise FractaljaxError(f"{role} '{name}' is taken by {known.__module__}; choose another")
         _PARTS[role][name] = factory
         return factory
 

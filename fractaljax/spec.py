@@ -13,7 +13,7 @@ from typing import Any
 import pydantic
 
 from fractaljax import registry
-from fractaljax.errors import FractaljaxError, unknown
+from fractaljax.errors import FractaljaxError, at, unknown
 
 ALIASES = {  # as the literature writes them; the first path that the Spec has is meant
     "LR0": ("optimizer.lr_in",),
@@ -45,7 +45,10 @@ class Part:
         object.__setattr__(self, "args", tuple(sorted(frozen.items())))
 
     def __getitem__(self, argument: str) -> Any:
-        return dict(self.args)[argument]
+        args = dict(self.args)
+        if argument not in args:
+            raise unknown(f"argument of '{self.name}'", argument, args)
+        return args[argument]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,6 +170,9 @@ PART_ROLES = ("model", "problem", "optimizer", "schedule", "rule")
 
 def facets(spec: Spec, values: Mapping[str, Iterable[Any]]) -> list[Spec]:
     """All combinations of values on static paths, the first path slowest; one compile each."""
+    for path, choices in values.items():
+        if isinstance(choices, str) or not isinstance(choices, Iterable):
+            raise FractaljaxError(f"facets: {path} needs a list of values, not {choices!r}")
     return [spec.updated(combination) for combination in crossed(values)]
 
 
@@ -191,10 +197,9 @@ def build(spec: Spec, role: str, hparams: Mapping[str, Any]) -> Any:
 
 def _made(role: str, prefix: str, part: Part, hparams: Mapping[str, Any]) -> Any:
     args = {k: hparams.get(f"{prefix}.{k}", v) for k, v in part.args}
-    try:
-        return registry.lookup(role, part.name)(**args)
-    except FractaljaxError as error:
-        raise FractaljaxError(f"{prefix}: {error}") from None
+    factory = registry.lookup(role, part.name)
+    with at(prefix):
+        return factory(**args)
 
 
 def _filled(role: str, prefix: str, part: Any) -> Part:

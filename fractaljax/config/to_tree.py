@@ -33,7 +33,7 @@ def as_tree(spec: Spec, window: Window) -> dict[str, Any]:
 
 def digest(spec: Spec, window: Window) -> str:
     """Ten hex digits that tell one Spec and Window from another."""
-    text = json.dumps(as_tree(spec, window), sort_keys=True)
+    text = json.dumps(as_tree(spec, window), sort_keys=False)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

@@ -25,13 +25,13 @@ from fractaljax.engine.program import PIXELS
 from fractaljax.engine.streams import shared_draws
 from fractaljax.errors import FractaljaxError
 from fractaljax.spec import Spec
-from fractaljax.window import Window
+from fractaljax.window import Tile, Window
 
 CPU_CHUNKS = (1, 2, 4, 8, 16, 32, 64)
 CACHE_OF_A_CORE = 2**20  # bytes that one chunk may work on: half of a usual second-level cache
 MEMORY_SHARE = 0.8  # of what is free on an accelerator
 WORTH_MEASURING = 2e7  # network-steps, some minutes on two cores: below, measuring costs more
-SAMPLE_STEPS, SAMPLE_PIXELS = 50, 512  # of one measurement
+SAMPLE_STEPS, SAMPLE_PIXELS, SAMPLE_ROWS = 50, 512, 8  # of one measurement
 CPU_TILE, ACCELERATOR_TILE, MAX_TILES = 64, 512, 16_384
 MAX_CHUNK = 2**24  # more networks than any device holds
 
@@ -174,10 +174,15 @@ def measure(
     for chunk in chunks:
         pixels = max(SAMPLE_PIXELS, chunk * mesh.size)
         points = _sample(window, pixels)
-        tile = program.compile_tile(short, names, pixels, chunk, mesh)
-        tile.run(points)
-        clock = time.perf_counter()
-        tile.run(points)
+        try:
+            tile = program.compile_tile(short, names, pixels, chunk, mesh)
+            tile.run(points)
+            clock = time.perf_counter()
+            tile.run(points)
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            if rates and program.out_of_memory(error):
+                break  # larger chunks need more
+            raise
         rates[chunk] = pixels * short.steps / (time.perf_counter() - clock)
     best = max(rates, key=lambda chunk: rates[chunk])
     _remember(_wisdom_key(spec, names, mesh), {"chunk": best, "rate": round(rates[best])})
@@ -185,11 +190,17 @@ def measure(
 
 
 def _sample(window: Window, pixels: int) -> np.ndarray:
-    """Runs of neighbours from rows spread over the window, `[pixels, A]`."""
-    rows = np.linspace(0, window.grid[0] - 1, 8).round().astype(int)
-    tiles = [window.tiles(0)[0]._replace(top=int(r), bottom=int(r) + 1) for r in rows]
+    """Runs of neighbours from eight rows spread over the window, `[pixels, A]`."""
+    ny, nx = window.grid
+    run = -(-pixels // SAMPLE_ROWS)
+    rows = np.linspace(0, ny - 1, SAMPLE_ROWS).round().astype(int)
+    starts = np.linspace(0, max(nx - run, 0), SAMPLE_ROWS).round().astype(int)
+    tiles = [
+        Tile(int(r), int(r) + 1, int(c), min(int(c) + run, nx))
+        for r, c in zip(rows, starts, strict=True)
+    ]
     points = np.concatenate([window.points(t) for t in tiles])
-    return points[np.linspace(0, len(points) - 1, pixels).astype(int)]
+    return np.resize(points, (pixels, points.shape[1]))  # a small window is gone through again
 
 
 def _temporary_bytes(spec: Spec, names: tuple[str, ...], mesh: Mesh, chunk: int) -> int:
@@ -198,12 +209,17 @@ def _temporary_bytes(spec: Spec, names: tuple[str, ...], mesh: Mesh, chunk: int)
 
 
 def _wisdom_key(spec: Spec, names: tuple[str, ...], mesh: Mesh) -> str:
-    """What the best chunk depends on: everything but the seed, the steps and the plain values."""
+    """What the best chunk depends on: machine, axes and static settings; no plain float, seed or
+    number of steps."""
     device = mesh.devices.flat[0]
-    general = dataclasses.replace(spec, seed=0, steps=1)
-    text = repr(
-        (general, names, device.platform, device.device_kind, mesh.size, cores(), jax.__version__)
-    )
+    static = {
+        path: value
+        for path, value in spec.paths().items()
+        if not isinstance(value, float) and path not in ("seed", "steps")
+    }
+    parts = [(prefix, part.name) for prefix, part in spec.parts()]
+    machine = (device.platform, device.device_kind, mesh.size, cores(), jax.__version__)
+    text = repr((parts, sorted(static.items()), names, machine))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

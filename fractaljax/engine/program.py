@@ -50,7 +50,7 @@ def compile_tile(
     Args:
         spec: what to train.
         names: canonical paths of the axes.
-        pixels: capacity; fewer pixels cost only themselves.
+        pixels: capacity; fewer cost only their chunks.
         chunk: networks that train side by side on one device.
         mesh: one-dimensional, over the axis `pixels`.
     """
@@ -95,7 +95,7 @@ def _compiled(spec: Spec, names: tuple[str, ...], layout: _Layout, mesh: Mesh) -
 @functools.lru_cache(maxsize=64)
 def readings(spec: Spec, names: tuple[str, ...]) -> Mapping[str, Reading]:
     """Name, shape and dtype of what one network reads, in the order of the folds, without
-    compiling anything."""
+    compiling anything; whatever a step refuses is refused here, before a store is made."""
     own = draws_of_its_own(spec, names)
     common = source_of(spec) if own else shared_draws(spec)
     values, words, _ = _arguments(np.zeros((1, len(names))), spec, _Layout(1, 1, 1))
@@ -103,7 +103,9 @@ def readings(spec: Spec, names: tuple[str, ...]) -> Mapping[str, Reading]:
 
     def one(hparams: train.Hparams, words: Array) -> dict[str, Array]:
         draws = _own_draws(spec, common, hparams, words) if own else common
-        out = train.reading(spec, hparams, train.begin(spec, hparams, draws))
+        state = train.begin(spec, hparams, draws)
+        state = train.step(spec, hparams, draws, jnp.zeros((), jnp.int32), state)
+        out = train.reading(spec, hparams, state)
         order.extend(out)
         return out
 
@@ -111,6 +113,12 @@ def readings(spec: Spec, names: tuple[str, ...]) -> Mapping[str, Reading]:
         hparams = dict(zip(names, values[0, 0], strict=True))
         out = jax.eval_shape(one, hparams, words[0, 0])
     return types.MappingProxyType({k: Reading(out[k].shape, out[k].dtype.name) for k in order})
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of a compiled program says that it asked for too much memory."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text
 
 
 def draws_of_its_own(spec: Spec, names: tuple[str, ...]) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fractaljax.engine import plan, program
+from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
 from fractaljax.ledger import Ledger, Memory
@@ -89,26 +90,24 @@ def scan(
 
 def check(spec: Spec, window: Window) -> tuple[str, ...]:
     """The canonical paths of the axes; raises when the Spec cannot be trained over the window."""
-    if (spec.dtype == "float64") != bool(jax.config.values["jax_enable_x64"]):
-        raise FractaljaxError(
-            f"the Spec is {spec.dtype}, JAX is not: call fractaljax.prepare('{spec.dtype}') first "
-            "(fractaljax.load and the command line do)"
-        )
+    check_precision(spec)
     names = tuple(spec.traced(axis.path) for axis in window.axes)
+    if len(set(names)) < len(names):
+        raise FractaljaxError(f"window: both axes are {names[0]}; two different ones are needed")
     window.check(spec.dtype)
-    ends = [
-        {n: float(getattr(a, end)) for n, a in zip(names, window.axes, strict=True)}
-        for end in ("min", "max")
-    ]
-    for values in ends:
-        for role in (*PART_ROLES, "fold"):
-            build(spec, role, values)
-    seed = dict(zip(names, window.axes, strict=True)).get("seed")
-    if seed and not np.array_equal(seed.points(), np.clip(np.rint(seed.points()), 0, 2**32 - 1)):
-        raise FractaljaxError(
-            "axis seed: samples must be whole numbers from 0; "
-            "use scale: linear and n = max - min + 1"
-        )
+    # arrays, not plain floats: an end of an axis is a value among others, and a momentum of 0 on
+    # an axis does not mean that there is no momentum
+    values = {n: np.asarray(a.min) for n, a in zip(names, window.axes, strict=True)}
+    for role in (*PART_ROLES, "fold"):
+        build(spec, role, values)
+    for axis in window.axes:
+        points = axis.points()
+        whole = np.clip(np.rint(points), 0, 2**32 - 1).astype(spec.dtype)
+        if axis.path == "seed" and not np.array_equal(points, whole):
+            raise FractaljaxError(
+                f"axis seed: samples must be whole numbers from 0 that {spec.dtype} holds exactly; "
+                "use scale: linear and n = max - min + 1"
+            )
     return names
 
 
@@ -129,7 +128,7 @@ def _train_tile(
             out = tiles.run(window.points(tile))
             return {k: v.reshape(*tile.shape, *v.shape[1:]) for k, v in out.items()}, numeric
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
+            if not program.out_of_memory(error):
                 raise
             if numeric["chunk"] == 1:
                 raise FractaljaxError(
@@ -139,11 +138,6 @@ def _train_tile(
             numeric = {**numeric, "chunk": numeric["chunk"] // 2, "first_chunk": first}
             log.warning("out of memory: going on with chunk %d", numeric["chunk"])
             ledger.renew(numeric)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    text = str(error)
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text
 
 
 def _first_line(error: BaseException) -> str:

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fractaljax.errors import at
 from fractaljax.spec import Spec, build
 from fractaljax.types import Array, Data, Key, Problem, Stream, Tree
 
-TAGS = {"data": 0, "init": 1, "batches": 2, "noise": 3, "dropout": 4}
+TAGS = {"data": 0, "init": 1, "batches": 2}
 PUBLISHED_BATCH_SEED = 42  # of the paper's notebook: minibatches do not depend on the seed there
 
 
@@ -58,10 +59,22 @@ def draw(spec: Spec, key: Key, source: Tree, dtype: str | None = None) -> Draws:
     precise = contextlib.nullcontext() if dtype is None else jax.enable_x64(dtype == "float64")
     with precise:
         data_key, init_key = stream(spec, key, "data"), stream(spec, key, "init")
-        data = problem.load(data_key, source, functools.partial(count_parameters, spec))
+        with at("problem"):
+            data = problem.load(data_key, source, functools.partial(count_parameters, spec))
         weights = model.draw(init_key, data.x, data.y.shape[-1])
         data, weights = cast((data, weights), spec.dtype)
     return Draws(data, weights, stream(spec, key, "batches"))
+
+
+def draw_weights(spec: Spec, key: Key, data: Data) -> Tree:
+    """Initial weights alone, for data at hand; in float64, rounded, where the key is concrete."""
+    traced = isinstance(key, jax.core.Tracer)
+    precise = contextlib.nullcontext() if traced else jax.enable_x64(True)
+    now = contextlib.nullcontext() if traced else jax.ensure_compile_time_eval()
+    with now, precise:
+        x = jnp.zeros(data.x.shape)  # only its shape counts
+        weights = build(spec, "model", {}).draw(stream(spec, key, "init"), x, data.y.shape[-1])
+        return cast(weights, spec.dtype)
 
 
 @functools.lru_cache(maxsize=8)

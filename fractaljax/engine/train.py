@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fractaljax.engine.streams import Draws, batch_stream, generator, stream
+from fractaljax.engine.streams import Draws, batch_stream, draw_weights, generator, stream
+from fractaljax.errors import FractaljaxError, at
 from fractaljax.spec import Spec, build
 from fractaljax.types import Array, Data, Key, Snapshot, State, Tree
 
@@ -19,17 +20,21 @@ def train(spec: Spec, hparams: Hparams, key: Key, data: Data) -> dict[str, Array
 
     Args:
         spec: what to train.
-        hparams: values over the Spec's own, by canonical path, scalars; they may be tracers.
-        key: root of the random streams of this network.
+        hparams: values over the Spec's own, by path or alias, scalars; they may be tracers.
+        key: root of the random streams of this network. A concrete key draws in float64 and
+            rounds, as a scan does; a traced one draws in the Spec's dtype.
         data: `x` `[N, I]`, `y` `[N, O]`.
 
     Returns:
         Reading name -> array, as the folds of the Spec define them.
+
+    Raises:
+        FractaljaxError: JAX is not in the Spec's precision, or a path is not traced.
     """
+    check_precision(spec)
+    hparams = {spec.traced(name): value for name, value in hparams.items()}
     with generator(spec):
-        model = build(spec, "model", hparams)
-        weights = model.draw(stream(spec, key, "init"), data.x, data.y.shape[-1])
-        draws = Draws(data, weights, stream(spec, key, "batches"))
+        draws = Draws(data, draw_weights(spec, key, data), stream(spec, key, "batches"))
 
         def going(carry: tuple[Array, State]) -> Array:
             t, state = carry
@@ -41,6 +46,15 @@ def train(spec: Spec, hparams: Hparams, key: Key, data: Data) -> dict[str, Array
 
         start = jnp.zeros((), jnp.int32), begin(spec, hparams, draws)
         return reading(spec, hparams, jax.lax.while_loop(going, one, start)[1])
+
+
+def check_precision(spec: Spec) -> None:
+    """Raises unless JAX's global switch agrees with the Spec's dtype."""
+    if (spec.dtype == "float64") != bool(jax.config.values["jax_enable_x64"]):
+        raise FractaljaxError(
+            f"the Spec is {spec.dtype}, JAX is not: call fractaljax.prepare('{spec.dtype}') first "
+            "(fractaljax.load and the command line do)"
+        )
 
 
 def begin(spec: Spec, hparams: Hparams, draws: Draws) -> State:
@@ -80,8 +94,13 @@ def settled(spec: Spec, hparams: Hparams, state: State) -> Array:
 
 def reading(spec: Spec, hparams: Hparams, state: State) -> dict[str, Array]:
     """What the folds read in the end."""
-    folds = zip(build(spec, "fold", hparams), state.fold, strict=True)
-    return {name: value for f, c in folds for name, value in f.final(c, spec.steps).items()}
+    readings: dict[str, Array] = {}
+    for fold, carry in zip(build(spec, "fold", hparams), state.fold, strict=True):
+        final = fold.final(carry, spec.steps)
+        if twice := sorted(set(final) & set(readings)):
+            raise FractaljaxError(f"fold: two folds record '{twice[0]}'")
+        readings |= final
+    return readings
 
 
 def _loss_and_grads(
@@ -96,7 +115,8 @@ def _loss_and_grads(
 
     if problem.batch is None:
         return jax.value_and_grad(loss)(params, draws.data)
-    batch = problem.batch(batch_stream(spec, draws.batches), t, draws.data)
+    with at("problem"):
+        batch = problem.batch(batch_stream(spec, draws.batches), t, draws.data)
     return loss(params, draws.data), jax.grad(loss)(params, batch)
 
 

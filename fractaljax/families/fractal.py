@@ -7,6 +7,7 @@ from typing import Any
 from fractaljax import config
 from fractaljax.engine import plan
 from fractaljax.engine import scan as engine
+from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
 from fractaljax.spec import Spec
 from fractaljax.store import Store
@@ -49,7 +50,7 @@ def scan(
     overwrite: bool = False,
     chunk: int | None = None,
     devices: int | None = None,
-    tile: int | None = None,
+    tile: int | str | None = None,
     on_tile: Callable[[engine.Progress], Any] | None = None,
 ) -> Field:
     """Trains one network a pixel and returns the Field.
@@ -61,12 +62,16 @@ def scan(
         overwrite: throw away what the folder holds.
         chunk: networks side by side on a device (default: chosen for this machine).
         devices: how many (default: all).
-        tile: side of a tile in pixels, 0 for the whole window in one call.
+        tile: side of a tile in pixels; 0 or `all` for the whole window in one call.
         on_tile: called with a `Progress` after every tile.
 
     Raises:
         FractaljaxError: the scan is not possible as asked; nothing on disk is touched.
     """
+    tile = 0 if tile == "all" else tile
+    for name, value in (("chunk", chunk), ("devices", devices), ("tile", tile)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise FractaljaxError(f"{name}={value!r}: takes a whole number")
     engine.check(spec, window)
     ledger = None if store is None else Store(store, spec, window, overwrite=overwrite)
     return engine.scan(

@@ -57,6 +57,8 @@ def measure(tail: int = 20, cap: float = 1e6) -> Fold:
         v = jnp.where(c.left > 0, v, 1)  # no step is left of most; 0 / v must not be 0 / 0
         total, inverse = c.total + c.left * v, c.inverse + c.left / v
         mean = (c.tail + jnp.minimum(c.left, tail) * v) / min(tail, steps)
+        # a loss of 0 throughout has converged too, and must not read -0.0
+        total = jnp.maximum(total, jnp.finfo(total.dtype).tiny)
         return {"measure": jnp.where(mean < 1, -total, inverse)}
 
     return Fold(init, update, lambda c: ~c.alive, final)
@@ -97,6 +99,9 @@ def status(
     _check_tail(tail)
     if rule not in ("loss", "norm", "either"):
         raise unknown("rule", rule, ("loss", "norm", "either"))
+    unread = {"loss": ("norm_limit", norm_limit), "norm": ("loss_limit", loss_limit)}.get(rule)
+    if unread and not (isinstance(unread[1], float) and unread[1] == 1e6):
+        raise FractaljaxError(f"{unread[0]}={unread[1]} is not read: rule is {rule}")
 
     def init(params: Tree, steps: int) -> _Status:
         zero, count = _zero(params), jnp.zeros((), jnp.int32)
@@ -120,7 +125,9 @@ def status(
     def final(c: _Status, steps: int) -> dict[str, Array]:
         seen = min(tail, steps)
         kept = jnp.where(c.turns * 2 >= seen, 2, 1)
-        code = jnp.where(c.code > 0, c.code, jnp.where(c.tail / seen < c.first, 0, kept))
+        code = jnp.where(
+            c.code > 0, c.code, jnp.where((c.tail / seen < c.first) | (c.tail == 0), 0, kept)
+        )
         return {"status": code.astype(jnp.uint8), "diverged_at": c.at}
 
     return Fold(init, update, lambda c: c.code > 0, final)
@@ -158,7 +165,8 @@ def probe(seed: int = -1234567, cap: float = 1e6) -> Fold:
 
     def update(c: _Last, s: Snapshot) -> _Last:
         weights = jax.tree.leaves(s.params[min(s.params)])[-1]
-        x = jax.random.normal(jax.random.key(seed), (1, weights.shape[0]), weights.dtype)
+        with jax.ensure_compile_time_eval(), jax.enable_x64(True):  # the same in both precisions
+            x = jax.random.normal(jax.random.key(seed), (1, weights.shape[0])).astype(weights.dtype)
         value = s.apply(s.params, x).ravel()[0]
         alive = jnp.isfinite(s.loss)
         return _Last(jnp.where(alive & jnp.isfinite(value), value, cap), alive)

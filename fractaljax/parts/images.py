@@ -42,7 +42,8 @@ def load(dataset: str, split: str, data_dir: str, manual_dir: str) -> tuple[Imag
     classes = getattr(features.get("label"), "num_classes", None)
     if "image" not in features or not classes:
         raise FractaljaxError(
-            f"{where}: needs the features image and label, a class; it has {', '.join(features)}"
+            f"{where}: needs the features image and label, a class; "
+            f"it has {', '.join(sorted(features))}"
         )
     with _one_line(f"split={split}", dataset):
         files = builder.info.splits[split].file_instructions

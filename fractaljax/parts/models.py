@@ -1,5 +1,6 @@
 """Networks. A Flax module behind the pure functions of the `Model` contract."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -147,7 +148,7 @@ def mlp(
         activation: tanh, relu, linear, leaky_relu, gelu, silu, sin or erf.
         slope: of `leaky_relu` below zero (default 0.01).
         parametrisation: mean_field (the paper's), ntk, standard (Xavier normal), mup (gradient
-            descent) or mup_adam.
+            descent, no biases) or mup_adam.
         init_offset: mean of the initial input-layer weights.
         init_scale: factor on the standard deviation of all initial weights.
 
@@ -158,6 +159,10 @@ def mlp(
         raise FractaljaxError(f"width={width}, depth={depth}: at least 1 and 2 are needed")
     if parametrisation not in PARAMETRISATIONS:
         raise unknown("parametrisation", parametrisation, PARAMETRISATIONS)
+    if bias and parametrisation == "mup":
+        raise FractaljaxError(
+            "bias=True: mup for gradient descent is without biases; mup_adam has them"
+        )
     act = _activation(activation, slope, gained=parametrisation in GAINED)
 
     def module(outputs: int) -> Mlp:
@@ -206,7 +211,7 @@ def _activation(name: str, slope: Any, gained: bool) -> Callable[[Array], Array]
     if name == "leaky_relu":
         slope = 0.01 if slope is None else slope
         gain = (2 / (1 + slope**2)) ** 0.5  # keeps the second moment
-        function = lambda z: jnp.where(z >= 0, z, slope * z)  # noqa: E731
+        function = functools.partial(jax.nn.leaky_relu, negative_slope=slope)
     elif slope is not None:
         raise FractaljaxError(f"slope={slope} is not read: only leaky_relu has one, not {name}")
     if not gained or place == "none":

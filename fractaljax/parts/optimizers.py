@@ -9,13 +9,14 @@ import math
 from collections.abc import Hashable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 from optax import GradientTransformation
 
 from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.registry import register
-from fractaljax.types import Optimizer, Tree
+from fractaljax.types import Array, Optimizer, Tree
 
 GROUPINGS = ("position", "alternating")
 
@@ -53,7 +54,7 @@ def adam(
 ) -> Optimizer:
     """Adam (arXiv:1412.6980); weight decay is added to the gradient. Default rate 1e-3."""
     rates = _rates(1e-3, lr, lr_in, lr_out, lr_mid, grouping)
-    return optax.chain(*_decay(weight_decay), optax.scale_by_adam(beta1, beta2, eps), rates)
+    return optax.chain(*_decay(weight_decay), _scale_by_adam(beta1, beta2, eps), rates)
 
 
 @register("optimizer", "adamw")
@@ -70,7 +71,7 @@ def adamw(
 ) -> Optimizer:
     """Adam with decoupled weight decay on all weights (arXiv:1711.05101). Default rate 1e-3."""
     rates = _rates(1e-3, lr, lr_in, lr_out, lr_mid, grouping)
-    return optax.chain(optax.scale_by_adam(beta1, beta2, eps), *_decay(weight_decay), rates)
+    return optax.chain(_scale_by_adam(beta1, beta2, eps), *_decay(weight_decay), rates)
 
 
 @register("optimizer", "rmsprop")
@@ -107,6 +108,29 @@ def lion(
     return optax.chain(optax.scale_by_lion(beta1, beta2), *_decay(weight_decay), rates)
 
 
+def _scale_by_adam(beta1: Any, beta2: Any, eps: Any) -> optax.GradientTransformation:
+    """Adam's direction (arXiv:1412.6980, algorithm 1).
+
+    optax's own divides by the bias corrections, and XLA rewrites a quotient of quotients in one
+    way on one device and in another on several: the same pixel would read differently. Here the
+    corrections are factors.
+    """
+    moments = optax.scale_by_adam(beta1, beta2, eps)
+
+    def update(grads: Tree, state: Any, params: Tree | None = None) -> tuple[Tree, Any]:
+        _, state = moments.update(grads, state, params)
+        first, second = (1 / (1 - b ** jnp.asarray(state.count, float)) for b in (beta1, beta2))
+
+        def direction(mu: Array, nu: Array) -> Array:
+            scale = (jnp.asarray(c, mu.dtype) for c in (first, second))
+            one, two = scale
+            return (mu * one) / (jnp.sqrt(nu * two) + eps)
+
+        return jax.tree.map(direction, state.mu, state.nu), state
+
+    return optax.GradientTransformation(moments.init, update)
+
+
 def _decay(weight_decay: Any) -> list[GradientTransformation]:
     return [] if _is_zero(weight_decay) else [optax.add_decayed_weights(weight_decay)]
 
@@ -139,7 +163,13 @@ def _rates(
     scales: dict[Hashable, GradientTransformation] = {
         group: optax.scale_by_learning_rate(rate) for group, rate in groups.items()
     }
-    return optax.partition(scales, lambda params: _labels(params, grouping))
+
+    def labels(params: Tree) -> Tree:
+        if lr_mid is not None and len(params) < 3:
+            raise FractaljaxError("optimizer.lr_mid is not read: no layer lies between the two")
+        return _labels(params, grouping)
+
+    return optax.partition(scales, labels)
 
 
 def _root(value: Any) -> Any:

@@ -60,7 +60,10 @@ def sampler(batch: int, sampling: str) -> Sampler | None:
 
 
 def _replacement(stream: Stream, t: Array, batch: int, total: int) -> Array:
-    return jax.random.randint(stream(t), (batch,), 0, total)
+    # The published draws are of JAX's default integer, which is another in single precision; all
+    # other draws are of one kind, so that both precisions see the same batches.
+    published = not jax.config.values["jax_threefry_partitionable"]
+    return jax.random.randint(stream(t), (batch,), 0, total, dtype=None if published else jnp.int32)
 
 
 def _distinct(stream: Stream, t: Array, batch: int, total: int) -> Array:

@@ -29,7 +29,7 @@ def step(every: float = 0.3, factor: float = 0.1, warmup: float = 0.0) -> Schedu
     """Multiplied by `factor` after each share `every` of the steps."""
     if isinstance(every, float) and not 0 < every <= 1:
         raise FractaljaxError(f"every={every}: a share of the steps, above 0 and at most 1")
-    return _warmed(lambda t, steps: factor ** jnp.floor(t / (every * steps)), warmup)
+    return _warmed(lambda t, steps: factor ** jnp.floor(t / (every * steps) + 1e-6), warmup)
 
 
 @register("schedule", "linear")

@@ -135,9 +135,10 @@ def test_norm_rule():
 def test_redraw_is_a_function_of_the_point():
     loss = (fj.Part("final_loss"),)
     spec = small(redraw=True, fold=loss)
-    window = lambda n: fj.Window(  # noqa: E731
-        *(fj.Axis(f"optimizer.{p}", 1e-9, 1e-8, n) for p in ("lr_in", "lr_out"))
-    )
+
+    def window(n: int) -> fj.Window:
+        return fj.Window(*(fj.Axis(f"optimizer.{p}", 1e-9, 1e-8, n) for p in ("lr_in", "lr_out")))
+
     full = fj.scan(spec, window(9), chunk=2)["final_loss"]
     corners = fj.scan(spec, window(2), chunk=2, tile=1)["final_loss"]
     assert np.array_equal(full[::8, ::8], corners)
@@ -152,6 +153,39 @@ def test_seed_is_an_axis():
     assert len(np.unique(field["measure"])) == 6
     with pytest.raises(FractaljaxError, match="whole numbers"):
         fj.scan(small(), seeds.resized(5))
+
+
+@pytest.mark.parametrize("sampling", ["replacement", "distinct", "epochs"])
+def test_both_precisions_see_the_same_batches(sampling):
+    problem = fj.Part("random_regression", points=8, inputs=4, batch=3, sampling=sampling)
+    found = {}
+    for dtype in ("float64", "float32"):
+        prepare(dtype)
+        spec = small(dtype=dtype, problem=problem, fold=(fj.Part("history", every=1),), steps=6)
+        found[dtype] = fj.scan(spec, fj.Window(fj.Axis("optimizer.lr", 0.1, 1.0, 3)))["history"]
+    np.testing.assert_allclose(found["float32"], found["float64"], rtol=1e-4)
+
+
+def test_nesterov_goes_with_a_momentum_axis_from_zero():
+    spec = small(optimizer=fj.Part("sgd", momentum=0.5, nesterov=True))
+    axis = fj.Axis("optimizer.momentum", 0.0, 0.9, 3, scale="linear")
+    assert fj.scan(spec, fj.Window(axis)).done.all()
+
+
+def test_one_path_under_two_names_is_refused():
+    both = fj.Window(fj.Axis("LR0", 0.1, 1.0, 2), fj.Axis("optimizer.lr_in", 0.1, 1.0, 2))
+    with pytest.raises(FractaljaxError, match="two different"):
+        fj.scan(small(), both)
+
+
+def test_knobs_nobody_reads():
+    with pytest.raises(FractaljaxError, match="lr_mid is not read"):
+        fj.scan(small(), fj.Window(fj.Axis("LR_MID", 0.1, 1.0, 2)))
+    with pytest.raises(FractaljaxError, match=r"norm_limit=3\.0 is not read"):
+        small(fold=(fj.Part("status", rule="loss", norm_limit=3.0),))
+    with pytest.raises(FractaljaxError, match="problem: batch=50"):
+        batch = fj.Part("random_regression", points=8, inputs=4, batch=50, sampling="distinct")
+        fj.scan(small(problem=batch), window())
 
 
 def test_zero_is_allowed_on_a_linear_axis():
@@ -237,7 +271,10 @@ def test_real_out_of_memory_is_one_clear_error():
 
 
 def test_largest_chunk_fits_the_memory():
-    used = lambda chunk: 1_000_000 + 3_000 * chunk  # noqa: E731
+
+    def used(chunk: int) -> int:
+        return 1_000_000 + 3_000 * chunk
+
     for free in (2**24, 2**30, 2**36):
         chunk = plan.largest_chunk(used, free)
         assert used(chunk) <= free * plan.MEMORY_SHARE < used(4 * chunk)
@@ -255,15 +292,17 @@ def test_measured_chunk_is_remembered(monkeypatch):
 def test_four_devices_give_the_bits_of_one():
     """In a process of its own: the number of CPU devices is fixed at the start of JAX."""
     script = """
-        import numpy as np, fractaljax as fj, jax
+        import dataclasses, numpy as np, fractaljax as fj, jax
         fj.prepare("float64", devices=4)
         assert len(jax.devices()) == 4
         spec = fj.Spec(model=fj.Part("mlp", width=4), steps=15, dtype="float64",
                        problem=fj.Part("random_regression", points=8, inputs=4))
         window = fj.Window(fj.Axis("optimizer.lr_in", 1e-3, 1e5, 13),
                            fj.Axis("optimizer.lr_out", 1e-3, 1e5, 7))
-        fields = [fj.scan(spec, window, chunk=2, devices=d)["measure"] for d in (1, 2, 3, 4)]
-        assert all(np.array_equal(fields[0], f) for f in fields)
+        for name in ("sgd", "adam", "adamw", "rmsprop", "lion"):
+            spec = dataclasses.replace(spec, optimizer=fj.Part(name))
+            fields = [fj.scan(spec, window, chunk=2, devices=d)["measure"] for d in (1, 2, 4)]
+            assert all(np.array_equal(fields[0], f) for f in fields), name
         print("SAME")
     """
     done = subprocess.run(

@@ -30,6 +30,7 @@ def test_part_keeps_to_single_precision(role, name):
     assert spec.dtype == "float32"
     laws.state_is_stable(spec)
     laws.every_axis_traces(spec, role)
+    laws.scan_equals_train(spec)
 
 
 @pytest.mark.parametrize("rule", [None, *registry.names("rule")])
