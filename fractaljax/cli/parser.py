@@ -29,6 +29,18 @@ path=value changes any setting of the file (`fractaljax show CONFIG` prints them
 The same command goes on where an earlier one stopped."""
 DTYPES = ("float32", "float64")
 Verb = Callable[[argparse.Namespace], int]
+RENDER = """examples:
+  fractaljax render outputs/tanh/overview/... --cmap viridis
+  fractaljax render outputs/tanh/overview/... --reading status --figure --out status.png"""
+LIST = """examples:
+  fractaljax list
+  fractaljax list optimizer                               with all arguments"""
+SHOW = """examples:
+  fractaljax show configs/paper/tanh.yaml --only tile
+  fractaljax show image.png > again.yaml"""
+BENCH = """examples:
+  fractaljax bench
+  fractaljax bench configs/paper/tanh.yaml --only overview --dtype float32"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,12 +82,12 @@ def build() -> Parser:
         return parser
 
     _scan(verb("scan", verbs.scan, "train a window, keep the field, draw it", SCAN))
-    _render(verb("render", verbs.render, "draw a stored field again, without training"))
-    _list(verb("list", verbs.list_parts, "the registered components"))
+    _render(verb("render", verbs.render, "draw a stored field again, without training", RENDER))
+    _list(verb("list", verbs.list_parts, "the registered components", LIST))
     text = "full settings of a config, a result or a picture, for scan to take again"
-    _add_source(verb("show", verbs.show, text))
+    _add_source(verb("show", verbs.show, text, SHOW))
     text = "measure the speed of this machine; the best chunk is remembered"
-    _bench(verb("bench", verbs.bench, text))
+    _bench(verb("bench", verbs.bench, text, BENCH))
     return top
 
 

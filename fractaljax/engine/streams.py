@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from fractaljax.errors import at
 from fractaljax.spec import Spec, build
@@ -68,7 +69,7 @@ def draw(spec: Spec, key: Key, source: Tree, dtype: str | None = None) -> Draws:
 
 def draw_weights(spec: Spec, key: Key, data: Data) -> Tree:
     """Initial weights alone, for data at hand; in float64, rounded, where the key is concrete."""
-    traced = isinstance(key, jax.core.Tracer)
+    traced = isinstance(key, Tracer)
     precise = contextlib.nullcontext() if traced else jax.enable_x64(True)
     now = contextlib.nullcontext() if traced else jax.ensure_compile_time_eval()
     with now, precise:

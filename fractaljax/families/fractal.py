@@ -68,12 +68,15 @@ def scan(
     Raises:
         FractaljaxError: the scan is not possible as asked; nothing on disk is touched.
     """
-    tile = 0 if tile == "all" else tile
-    for name, value in (("chunk", chunk), ("devices", devices), ("tile", tile)):
+    side = 0 if tile == "all" else tile
+    if isinstance(side, str):
+        raise FractaljaxError(f"tile={tile!r}: takes a whole number or all")
+    for name, value in (("chunk", chunk), ("devices", devices), ("tile", side)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise FractaljaxError(f"{name}={value!r}: takes a whole number")
     engine.check(spec, window)
     ledger = None if store is None else Store(store, spec, window, overwrite=overwrite)
+    mesh = plan.mesh(devices)
     return engine.scan(
-        spec, window, chunk=chunk, mesh=plan.mesh(devices), tile=tile, store=ledger, on_tile=on_tile
+        spec, window, chunk=chunk, mesh=mesh, tile=side, store=ledger, on_tile=on_tile
     )

@@ -117,13 +117,14 @@ def _scale_by_adam(beta1: Any, beta2: Any, eps: Any) -> optax.GradientTransforma
     """
     moments = optax.scale_by_adam(beta1, beta2, eps)
 
-    def update(grads: Tree, state: Any, params: Tree | None = None) -> tuple[Tree, Any]:
-        _, state = moments.update(grads, state, params)
-        first, second = (1 / (1 - b ** jnp.asarray(state.count, float)) for b in (beta1, beta2))
+    def update(updates: Tree, state: Any, params: Tree | None = None) -> tuple[Tree, Any]:
+        _, state = moments.update(updates, state, params)
+        first, second = (
+            1 / (1 - beta ** jnp.asarray(state.count, float)) for beta in (beta1, beta2)
+        )
 
         def direction(mu: Array, nu: Array) -> Array:
-            scale = (jnp.asarray(c, mu.dtype) for c in (first, second))
-            one, two = scale
+            one, two = jnp.asarray(first, mu.dtype), jnp.asarray(second, mu.dtype)
             return (mu * one) / (jnp.sqrt(nu * two) + eps)
 
         return jax.tree.map(direction, state.mu, state.nu), state
