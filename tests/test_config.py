@@ -123,13 +123,11 @@ def test_a_number_is_a_number_however_it_is_written(text):
     assert one(f"axes: {{LR0: {{min: {text}}}}}").window.x.min == 1e-3
 
 
-@pytest.mark.parametrize("alias", ALIASES)
+@pytest.mark.parametrize("alias", sorted(set(ALIASES) - {"GAMMA"}))  # no model has a gamma yet
 def test_aliases_are_taken_wherever_a_path_is(alias):
     optimizer, path = "adam", ALIASES[alias][-1]
     if alias in ("MOMENTUM",):
         optimizer = "sgd"
-    if alias == "GAMMA" and "gamma" not in registry.arguments("model", "mlp"):
-        pytest.skip("no model has a gamma yet")
     head = f"optimizer: {optimizer}\nwindow: {{y: null}}\n"
     in_block = one(f"{head}{alias}: 0.25").spec
     assert in_block.paths()[path] == 0.25
