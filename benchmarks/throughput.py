@@ -17,8 +17,28 @@ GFLOP/s follow from a formula (`flops`), and the peak from a large matrix produc
 rounds. The rates count every step that was asked for, so leaving early looks like speed; the last
 lines of a table say what share of the steps the scan took, and its rate on those alone.
 
-RESULT (machine, date):
-    ... to be filled in from a quiet run ...
+RESULT (two cores of an Intel Xeon (AVX-512, virtual), 22 November 2026):
+
+    float64, 4096 networks x 500 steps, median of 2
+                     s  network-steps/s  GFLOP/s  of peak   time against scan
+    scan         19.74          103,724    32.50    55.3%   x 1.00 (1.00 to 1.00)
+    notebook    193.05           10,608     3.32     5.7%   x 9.79 (9.55 to 10.03)
+    vmap        101.45           20,188     6.33    10.8%   x 5.16 (4.81 to 5.51)
+    peak 58.8 GFLOP/s; the scan (chunk 2) took 66% of these steps:
+    on them alone 21.43 GFLOP/s, 36.5% of peak
+
+    float32, 4096 networks x 500 steps, median of 3
+                     s  network-steps/s  GFLOP/s  of peak   time against scan
+    scan          8.97          228,429    71.58    55.2%   x 1.00 (1.00 to 1.00)
+    notebook     90.10           22,730     7.12     5.5%   x 9.01 (7.25 to 10.05)
+    vmap         50.98           40,172    12.59     9.7%   x 5.39 (3.43 to 5.79)
+    peak 129.6 GFLOP/s; the scan (chunk 16) took 60% of these steps:
+    on them alone 42.75 GFLOP/s, 33.0% of peak
+
+The float64 scan used chunk 2, which a measurement on a busy machine had picked before chunks were
+measured in turn; at the chunk it takes now, 8, `step.py` gives 15 us a step and core, hence some
+200,000 network-steps/s with the steps not taken. Other work shared both cores for a part of both
+runs. Where the rest of the time goes: step.py.
 """
 
 import argparse
