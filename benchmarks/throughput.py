@@ -27,18 +27,18 @@ RESULT (two cores of an Intel Xeon (AVX-512, virtual), 22 November 2026):
     peak 58.8 GFLOP/s; the scan (chunk 2) took 66% of these steps:
     on them alone 21.43 GFLOP/s, 36.5% of peak
 
-    float32, 4096 networks x 500 steps, median of 3
+    float32, 4096 networks x 500 steps, median of 2
                      s  network-steps/s  GFLOP/s  of peak   time against scan
-    scan          8.97          228,429    71.58    55.2%   x 1.00 (1.00 to 1.00)
-    notebook     90.10           22,730     7.12     5.5%   x 9.01 (7.25 to 10.05)
-    vmap         50.98           40,172    12.59     9.7%   x 5.39 (3.43 to 5.79)
-    peak 129.6 GFLOP/s; the scan (chunk 16) took 60% of these steps:
-    on them alone 42.75 GFLOP/s, 33.0% of peak
+    scan          5.94          344,900   108.07    44.2%   x 1.00 (1.00 to 1.00)
+    notebook     73.07           28,029     8.78     3.6%   x 12.35 (12.13 to 12.58)
+    vmap         30.37           67,436    21.13     8.6%   x 5.37 (4.18 to 6.56)
+    peak 244.6 GFLOP/s; the scan (chunk 16) took 60% of these steps:
+    on them alone 64.55 GFLOP/s, 26.4% of peak
 
 The float64 scan used chunk 2, which a measurement on a busy machine had picked before chunks were
 measured in turn; at the chunk it takes now, 8, `step.py` gives 15 us a step and core, hence some
-200,000 network-steps/s with the steps not taken. Other work shared both cores for a part of both
-runs. Where the rest of the time goes: step.py.
+200,000 network-steps/s with the steps not taken. Other work shared the cores for a part of the
+float64 run. Where the rest of the time goes: step.py.
 """
 
 import argparse
