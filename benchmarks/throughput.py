@@ -19,13 +19,13 @@ lines of a table say what share of the steps the scan took, and its rate on thos
 
 RESULT (two cores of an Intel Xeon (AVX-512, virtual), 22 November 2026):
 
-    float64, 4096 networks x 500 steps, median of 2
+    float64, 4096 networks x 500 steps, median of 1
                      s  network-steps/s  GFLOP/s  of peak   time against scan
-    scan         19.74          103,724    32.50    55.3%   x 1.00 (1.00 to 1.00)
-    notebook    193.05           10,608     3.32     5.7%   x 9.79 (9.55 to 10.03)
-    vmap        101.45           20,188     6.33    10.8%   x 5.16 (4.81 to 5.51)
-    peak 58.8 GFLOP/s; the scan (chunk 2) took 66% of these steps:
-    on them alone 21.43 GFLOP/s, 36.5% of peak
+    scan         10.34          198,012    62.05    52.2%   x 1.00 (1.00 to 1.00)
+    notebook    124.16           16,495     5.17     4.4%   x 12.00 (12.00 to 12.00)
+    vmap         62.43           32,806    10.28     8.7%   x 6.04 (6.04 to 6.04)
+    peak 118.8 GFLOP/s; the scan (chunk 8) took 66% of these steps:
+    on them alone 41.15 GFLOP/s, 34.6% of peak
 
     float32, 4096 networks x 500 steps, median of 2
                      s  network-steps/s  GFLOP/s  of peak   time against scan
@@ -35,10 +35,8 @@ RESULT (two cores of an Intel Xeon (AVX-512, virtual), 22 November 2026):
     peak 244.6 GFLOP/s; the scan (chunk 16) took 60% of these steps:
     on them alone 64.55 GFLOP/s, 26.4% of peak
 
-The float64 scan used chunk 2, which a measurement on a busy machine had picked before chunks were
-measured in turn; at the chunk it takes now, 8, `step.py` gives 15 us a step and core, hence some
-200,000 network-steps/s with the steps not taken. Other work shared the cores for a part of the
-float64 run. Where the rest of the time goes: step.py.
+One round in float64, two in float32; an earlier float64 run of two rounds on a busy machine, where
+the scan had chunk 2, gave 9.8 x and 5.2 x. Where the rest of the time goes: step.py.
 """
 
 import argparse
