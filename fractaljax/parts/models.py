@@ -67,12 +67,13 @@ class Dense(nn.Module):
     """One layer, `multiplier * (kernel.T @ x) + bias`; features first: `[I, N] -> [O, N]`.
 
     Points lie along the last axis: the products of a whole chunk of networks then are one matrix
-    product without a transposed copy, and elementwise work runs along contiguous points. That is
-    1.6 times as fast as `[N, I] @ [I, O]`, and twice in float32.
+    product without a transposed copy, and elementwise work runs along contiguous points.
 
     With `by_points` the product is taken over a transposed copy instead, so that its gradient is
-    summed point after point, in the published code's order. It costs a fifth of the speed, and
-    without it a fifth of the overview, where training is chaotic, does not come out again.
+    summed point after point, in the published code's order: 83.5 % of the published overview then
+    come out within 1e-6, else 77 %. Against `[N, I] @ [I, O]` in all layers the paper's network
+    is 1.1 times as fast in float64 and 1.4 in float32 (two cores); without `by_points` in the
+    output layer it would be 1.4 and 1.9.
     """
 
     features: int
@@ -118,10 +119,10 @@ class Mlp(nn.Module):
         return self._layer(self.depth - 1, x).T
 
     def _layer(self, i: int, x: Array) -> Array:
-        features = self.outputs if i == self.depth - 1 else self.width
+        last = i == self.depth - 1
+        features = self.outputs if last else self.width
         scale = PARAMETRISATIONS[self.parametrisation]
         _, multiplier = scale(_kind(i, self.depth), x.shape[0], features)
-        last = i == self.depth - 1
         return Dense(features, multiplier, self.bias, last, name=f"layer_{i:03d}")(x)
 
 
@@ -172,11 +173,7 @@ def mlp(
         shapes = jax.eval_shape(module(outputs).init, key, x)["params"]
         keys = jax.random.split(key, depth)  # one a layer, as published
         return {
-            name: {
-                k: jax.random.normal(keys[i], s.shape)
-                for k, s in shapes[name].items()
-                if k == "kernel"
-            }
+            name: {"kernel": jax.random.normal(keys[i], shapes[name]["kernel"].shape)}
             for i, name in enumerate(sorted(shapes))
         }
 
