@@ -15,16 +15,20 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fractaljax.axis import Axis, Lattice
     from fractaljax.config import Experiment
     from fractaljax.engine.train import train
     from fractaljax.errors import FractaljaxError
     from fractaljax.families.fractal import load, prepare, scan
+    from fractaljax.families.points import Trainer
+    from fractaljax.families.zoom import zoom
     from fractaljax.field import Field
+    from fractaljax.levels import Zoom
     from fractaljax.registry import register
     from fractaljax.spec import Part, Spec, facets
-    from fractaljax.store import open_field as open
+    from fractaljax.store import open_result as open
     from fractaljax.types import Data, Fold, Model, Problem, Rule, Snapshot
-    from fractaljax.window import Axis, Window
+    from fractaljax.window import Window
 
 __version__ = "0.1.0"
 
@@ -32,14 +36,18 @@ _HOMES = {
     "Spec": "spec",  # what one training is
     "Part": "spec",
     "facets": "spec",
-    "Axis": "window",  # where to look
+    "Axis": "axis",  # where to look
+    "Lattice": "axis",
     "Window": "window",
     "load": "families.fractal",  # a config -> Spec, Window
     "prepare": "families.fractal",  # JAX's precision and devices, for scripts without a config
     "scan": "families.fractal",  # Spec, Window -> Field
+    "zoom": "families.zoom",  # Spec, Window -> Zoom
+    "Trainer": "families.points",  # Spec -> readings of any points
     "train": "engine.train",  # one network
-    "Field": "field",  # the result
-    "open": "store",  # a folder -> Field
+    "Field": "field",  # the results
+    "Zoom": "levels",
+    "open": "store",  # a folder -> Field or Zoom
     "Experiment": "config",
     "FractaljaxError": "errors",
     "register": "registry",  # parts of your own, and the contracts they fulfil
@@ -60,4 +68,4 @@ def __getattr__(name: str):
     module = importlib.import_module(f"fractaljax.{_HOMES[name]}")
     if name == "laws":
         return module
-    return module.open_field if name == "open" else getattr(module, name)
+    return module.open_result if name == "open" else getattr(module, name)

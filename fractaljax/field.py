@@ -66,6 +66,23 @@ class Field:
         coords = {axis.path: axis.points() for axis in self.window.axes}
         return xarray.Dataset(data, coords=coords, attrs={"fractaljax": str(dict(self.provenance))})
 
+    def plot(self, ax: Any = None, **look: Any) -> Any:
+        """Draws the field into matplotlib axes and returns them.
+
+        Args:
+            ax: matplotlib axes (default: of a new pyplot figure).
+            look: `reading`, `cmap`, `stretch`, ...: see `fractaljax.view.figure.draw_field`.
+        """
+        from fractaljax.view.figure import draw_field
+
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            wide = self.window.y is None or self.window.x.n > 2 * self.window.y.n
+            _, ax = plt.subplots(figsize=(7, 3.5) if wide else (5.5, 5), layout="constrained")
+        draw_field(ax, self, **look)
+        return ax
+
     def _repr_png_(self) -> bytes:
         """The picture, where a notebook shows the value of a cell."""
         from fractaljax.view.image import png_bytes

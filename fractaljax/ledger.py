@@ -110,5 +110,7 @@ def provenance(
         "pixels": pixels,
         "pixels_per_s": pixels / seconds if seconds else 0.0,
     }
+    if any("known" in r for r in runs):  # pixels that were taken from elsewhere, not trained
+        totals["known"] = sum(r.get("known", 0) for r in runs)
     last = runs[-1] if runs else {}
     return {"dtype": spec.dtype, **numeric, **last, **totals, "runs": len(runs)}

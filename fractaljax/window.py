@@ -1,8 +1,4 @@
-"""Axis and Window: where to look. float64 on the host, no JAX.
-
-A position on an axis is given in *axis coordinates*: log10 of the value on a log axis, the
-value itself on a linear one.
-"""
+"""Window: where to look. One or two axes, cut into tiles; float64 on the host, no JAX."""
 
 import dataclasses
 import math
@@ -10,115 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fractaljax.errors import FractaljaxError, unknown
+from fractaljax.axis import Axis, Lattice
+from fractaljax.errors import FractaljaxError
 
-SCALES = ("log", "linear")
-MAX_SIDE = 2**20  # samples along one axis; a million is already a poster of 3.5 km at 300 dpi
-OVERVIEW_DECADES = 9.0  # the published overview, [-3, 6]: zoom depths are told relative to it
-
-
-@dataclasses.dataclass(frozen=True)
-class Axis:
-    """Values of one traced path, `min` to `max` in native units, both ends included.
-
-    Args:
-        path: canonical path of a traced argument, `role.argument`.
-        min, max: native units; `min < max`; positive on a log axis.
-        n: number of samples.
-        scale: `log` or `linear`.
-    """
-
-    path: str
-    min: float
-    max: float
-    n: int = 256
-    scale: str = "log"
-
-    def __post_init__(self):
-        where = f"axis {self.path}"
-        if self.scale not in SCALES:
-            raise unknown(f"scale of {where}", self.scale, SCALES)
-        if not (math.isfinite(self.min) and math.isfinite(self.max)):
-            raise FractaljaxError(f"{where}: min={self.min}, max={self.max} must be finite numbers")
-        if self.scale == "log" and self.min <= 0:
-            raise FractaljaxError(
-                f"{where}: min={self.min} on a log axis must be above 0; scale: linear allows 0"
-            )
-        if not self.min < self.max:
-            raise FractaljaxError(f"{where}: min={self.min} must be below max={self.max}")
-        if not 1 <= self.n <= MAX_SIDE:
-            raise FractaljaxError(f"{where}: {self.n} samples; allowed are 1 to {MAX_SIDE}")
-
-    @property
-    def low(self) -> float:
-        """`min` in axis coordinates."""
-        return float(np.log10(self.min)) if self.scale == "log" else self.min
-
-    @property
-    def high(self) -> float:
-        """`max` in axis coordinates."""
-        return float(np.log10(self.max)) if self.scale == "log" else self.max
-
-    def points(self) -> np.ndarray:
-        """The samples in native units, float64 `[n]`; a single sample lies in the middle."""
-        share = np.arange(self.n) / (self.n - 1) if self.n > 1 else np.full(1, 0.5)
-        coordinates = self.low * (1 - share) + self.high * share
-        if self.scale == "linear":
-            return coordinates
-        # The C library's pow: numpy's vector version differs in the last bit between processors,
-        # and the last bit of a rate decides the outcome near the boundary.
-        return np.array([math.pow(10.0, c) for c in coordinates])
-
-    def between(self, low: float, high: float) -> "Axis":
-        """The same axis over other axis coordinates."""
-        if self.scale == "log":
-            width = high - low
-            try:
-                low, high = 10.0**low, 10.0**high
-            except OverflowError:
-                raise FractaljaxError(
-                    f"axis {self.path}: [{low}, {high}] is in log10 and leaves the range of float64"
-                ) from None
-            if width > 0 and low == high:
-                raise self.too_deep(width)
-        return dataclasses.replace(self, min=float(low), max=float(high))
-
-    def too_deep(self, width: float) -> FractaljaxError:
-        """Why there is no axis of this width, in axis coordinates."""
-        return FractaljaxError(
-            f"axis {self.path}: both ends are the same number in float64 "
-            f"at zoom 2^{self.depth(width):.1f}"
-        )
-
-    def merged(self, dtype: str) -> int:
-        """How many samples are lost because neighbours are equal in `dtype`."""
-        return self.n - len(np.unique(self._rounded(dtype)))
-
-    def in_range(self, dtype: str) -> bool:
-        """Whether `dtype` holds all samples: none becomes infinite, or zero without being zero."""
-        rounded = self._rounded(dtype)
-        return bool(np.all(np.isfinite(rounded) & ((rounded != 0) | (self.points() == 0))))
-
-    def depth(self, width: float | None = None) -> float:
-        """Zoom depth in factors of two: from the 9-decade overview on a log axis, from the
-        largest value on a linear one. `width` is in axis coordinates (default: this axis)."""
-        full = OVERVIEW_DECADES if self.scale == "log" else max(abs(self.min), abs(self.max))
-        width = self.high - self.low if width is None else width
-        return math.log2(full) - math.log2(width) if width > 0 else math.inf
-
-    def floor_depth(self, dtype: str) -> float:
-        """The zoom depth from which on `n` samples around here merge in `dtype`."""
-        step = float(np.finfo(dtype).eps)  # the widest relative spacing of neighbouring floats
-        pitch = (
-            step / math.log(10) if self.scale == "log" else step * max(abs(self.min), abs(self.max))
-        )
-        # coordinates are float64, and interpolating them rounds by up to two of their spacings
-        spacing = float(np.finfo("float64").eps) * max(abs(self.low), abs(self.high))
-        return self.depth(max(pitch, 2 * spacing) * max(self.n - 1, 1))
-
-    def _rounded(self, dtype: str) -> np.ndarray:
-        with np.errstate(over="ignore", under="ignore"):
-            return self.points().astype(dtype)
+__all__ = ["Axis", "Lattice", "Tile", "Window"]
 
 
 class Tile(NamedTuple):
@@ -146,8 +37,8 @@ class Tile(NamedTuple):
 class Window:
     """One or two axes: `x` along the columns, `y` (may be absent) along the rows."""
 
-    x: Axis
-    y: Axis | None = None
+    x: Axis | Lattice
+    y: Axis | Lattice | None = None
 
     def __post_init__(self):
         if self.y is not None and self.x.path == self.y.path:
@@ -156,7 +47,7 @@ class Window:
             )
 
     @property
-    def axes(self) -> tuple[Axis, ...]:
+    def axes(self) -> tuple[Axis | Lattice, ...]:
         return (self.x,) if self.y is None else (self.x, self.y)
 
     @property
@@ -186,7 +77,7 @@ class Window:
             )
         if not (math.isfinite(factor) and factor > 0):
             raise FractaljaxError(f"zoom factor {factor} must be a number above 0")
-        half = [(a.high - a.low) / 2 / factor for a in self.axes]
+        half = [a.span / 2 / factor for a in self.axes]
         for a, c, h in zip(self.axes, center, half, strict=True):
             if math.isfinite(c) and c - h >= c + h:
                 raise a.too_deep(2 * h)
@@ -222,8 +113,13 @@ class Window:
         ys, xs = np.meshgrid(self.y.points()[tile.rows], x, indexing="ij")
         return np.stack([xs.ravel(), ys.ravel()], axis=-1)
 
-    def check(self, dtype: str) -> None:
-        """Refuses a window whose neighbours merge in `dtype` (they would train the same network).
+    def merged(self, dtype: str) -> int:
+        """How many samples of its axes are lost because neighbours are equal in `dtype`."""
+        return sum(axis.merged(dtype) for axis in self.axes)
+
+    def check(self, dtype: str, allow_merged: bool = False) -> None:
+        """Refuses a window whose neighbours merge in `dtype` (they would train the same network),
+        unless that is allowed, and one that leaves its range.
 
         Raises:
             FractaljaxError: names the axis, the columns left and the zoom depth of the floor.
@@ -233,7 +129,7 @@ class Window:
                 raise FractaljaxError(
                     f"axis {axis.path}: min={axis.min}, max={axis.max} leave the range of {dtype}"
                 )
-            if lost := axis.merged(dtype):
+            if not allow_merged and (lost := axis.merged(dtype)):
                 way_out = "float64 or fewer pixels" if dtype == "float32" else "fewer pixels"
                 raise FractaljaxError(
                     f"axis {axis.path}: only {axis.n - lost} of {axis.n} samples differ in {dtype}."

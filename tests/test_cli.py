@@ -124,6 +124,7 @@ BAD = {
     f"scan {'x' * 5000}": "unknown config file",
     "scan tiny.yaml -1.2.3e5": "-1.2.3e5",
     "scan tiny.yaml -- --weird": "--weird",
+    "scan deep": "deep holds a zoom: take a level",
     "render": "DIR",
     "render none": "no result here",
     "render . steps=5": "takes no path=value",
@@ -142,6 +143,9 @@ BAD = {
 @pytest.mark.parametrize("line", BAD, ids=lambda line: line[:60] or "nothing")
 def test_a_bad_command_says_so_in_one_line(line, capfd):
     Path("tiny.png").write_text("no picture")
+    Path("deep").mkdir()
+    plan = {"format": 1, "factor": 2.0, "levels": 1, "center": ["1", "1"]}
+    Path("deep/zoom.json").write_text(json.dumps(plan))
     before = {p: p.stat().st_mtime_ns for p in Path().rglob("*")}
     assert run(*line.split()) == 2
     out, err = capfd.readouterr()
@@ -162,13 +166,15 @@ def test_words_with_line_breaks_still_give_one_line(capfd):
         assert capfd.readouterr().err.count("\n") == 1
 
 
+VERBS = ["scan", "zoom", "render", "explore", "video", "dimension", "audit"]
+VERBS += ["list", "show", "bench"]
 FLAGS = "--window --axes --only --zoom --center --out --tile --chunk --dtype --overwrite"
 WORDS = st.sampled_from(f"{FLAGS} scan tiny.yaml steps=5 all LR0 -1e-3 -1 nan -- - = -x 1".split())
 WORDS |= st.text(max_size=6)
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.sampled_from(["scan", "render", "list", "show", "bench"]), st.lists(WORDS, max_size=7))
+@given(st.sampled_from(VERBS), st.lists(WORDS, max_size=7))
 def test_any_words_are_understood_or_refused(verb, words):
     """Parsing only: a command that is understood would run."""
     try:
@@ -183,7 +189,7 @@ def test_any_words_are_understood_or_refused(verb, words):
 # ---- help and start-up
 
 
-@pytest.mark.parametrize("verb", ["scan", "render", "list", "show", "bench"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(verb, capsys):
     text = printed(capsys, verb, "--help")
     assert "usage: fractaljax" in text and "--" in text

@@ -524,3 +524,17 @@ def test_a_result_of_a_plugin_is_shown_and_drawn_when_the_user_names_it(plugin, 
     assert cli.main(["show", str(result), "--plugin", plugin]) == 0
     assert cli.main(["render", str(result), "--plugin", plugin]) == 0
     assert (result / "image.png").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["model: {0.0: [1]}", "model: {a.b: [1]}", "fold: {0: {tail: [1]}}", "fold: {a.b: {c: [1]}}"],
+)
+def test_a_list_under_an_odd_key_is_one_clear_error(text):
+    with pytest.raises(FractaljaxError):
+        from_text(text)
+
+
+def test_a_nameless_part_with_an_odd_key_is_one_clear_error():
+    with pytest.raises(FractaljaxError, match="rule: a name is needed beside 0"):
+        from_text("rule: {0: null}")

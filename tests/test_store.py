@@ -322,6 +322,15 @@ def test_a_damaged_flag_is_a_tile_that_is_not_done(result):
     assert not done[4:8, 8:12].any() and done.sum() == 120 - 16
 
 
+def test_a_store_that_cannot_be_joined_leaves_nothing_open(result):
+    (result / "field" / "measure" / "zarr.json").unlink()
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(3):
+        with pytest.raises(FractaljaxError):
+            store.Store(result, SPEC, WINDOW).begin({}, NUMERIC)
+    assert len(os.listdir("/dev/fd")) == before
+
+
 @pytest.mark.parametrize("file", ["zarr.json", "measure/zarr.json", "done/zarr.json"])
 def test_no_flipped_bit_of_the_metadata_changes_a_result(memory, result, file):
     """Every such damage is told in one line, or is none; the tiles stay either way."""

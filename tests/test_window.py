@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fractaljax.axis import MAX_SIDE
 from fractaljax.errors import FractaljaxError
-from fractaljax.window import MAX_SIDE, Axis, Window
+from fractaljax.window import Axis, Window
 
 X, Y = "optimizer.lr_in", "optimizer.lr_out"
 SIDES = st.integers(1, 40)

@@ -8,7 +8,7 @@ from typing import Any
 from fractaljax.cli.parser import build
 from fractaljax.errors import FractaljaxError, unknown
 
-LISTS = {"window": float, "center": float, "axes": str}  # these take as many words as follow them
+LISTS = {"window": float, "center": Decimal, "axes": str}  # these take as many words as follow them
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -21,7 +21,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     flags = [word for word in rest if word.startswith("-") or "=" not in word]
     if flags:
         text = arguments.parser.format_help()
-        known = sorted({f for f in re.findall(r"--[a-z]+", text) if f != flags[0]})
+        known = sorted({f for f in re.findall(r"--[a-z]+(?:-[a-z]+)*", text) if f != flags[0]})
         raise unknown("argument", flags[0], known)
     if hasattr(arguments, "overrides"):
         arguments.overrides += rest
@@ -58,5 +58,5 @@ def _plain_number(word: str) -> str:
 def _as(kind: type, flag: str, text: str) -> Any:
     try:
         return kind(text)
-    except ValueError:
+    except (ValueError, ArithmeticError):
         raise FractaljaxError(f"{flag} {text}: takes a number") from None

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from fractaljax.cli import verbs
+from fractaljax.cli import audit, dimension, explore, render, verbs, video, zoom
 
 OVERVIEW = """examples:
   fractaljax scan configs/paper/tanh.yaml --only overview --resolution 256
@@ -29,9 +29,6 @@ path=value changes any setting of the file (`fractaljax show CONFIG` prints them
 The same command goes on where an earlier one stopped."""
 DTYPES = ("float32", "float64")
 Verb = Callable[[argparse.Namespace], int]
-RENDER = """examples:
-  fractaljax render outputs/tanh/overview/... --cmap viridis
-  fractaljax render outputs/tanh/overview/... --reading status --figure --out status.png"""
 LIST = """examples:
   fractaljax list
   fractaljax list optimizer                               with all arguments"""
@@ -82,7 +79,20 @@ def build() -> Parser:
         return parser
 
     _scan(verb("scan", verbs.scan, "train a window, keep the field, draw it", SCAN))
-    _render(verb("render", verbs.render, "draw a stored field again, without training", RENDER))
+    text = "train a sequence of ever narrower windows around one point"
+    _zoom(verb("zoom", zoom.zoom, text, zoom.ZOOM))
+    text = "draw a stored field or a whole zoom again, in any form"
+    _result(verb("render", render.render, text, render.RENDER), render.add_render)
+    text = "a web page on this machine: a map that trains what one looks at"
+    page = verb("explore", explore.explore, text, explore.EXPLORE)
+    _add_source(page, required=False)
+    explore.add_explore(page)
+    _result(verb("video", video.video, "a zoom as a video", video.VIDEO), video.add_video)
+    text = "how rough the boundary is, by three methods, beside a null model"
+    measured = verb("dimension", dimension.dimension, text, dimension.DIMENSION)
+    _result(measured, dimension.add_dimension)
+    text = "how much of a result is decided by rounding, level by level"
+    _result(verb("audit", audit.audit, text, audit.AUDIT), audit.add_audit)
     _list(verb("list", verbs.list_parts, "the registered components", LIST))
     text = "full settings of a config, a result or a picture, for scan to take again"
     _add_source(verb("show", verbs.show, text, SHOW))
@@ -92,14 +102,26 @@ def build() -> Parser:
 
 
 def _scan(parser: Parser) -> None:
+    _add_training(parser)
+    add = parser.add_argument
+    add("--center", nargs="+", metavar="X Y", help="new middle, in axis coordinates")
+    add("--zoom", type=float, metavar="Z", help="so many times narrower than the window")
+    add("--overwrite", action="store_true", help="throw away what the folder holds")
+
+
+def _zoom(parser: Parser) -> None:
+    _add_training(parser)
+    zoom.add_zoom(parser)
+
+
+def _add_training(parser: Parser) -> None:
+    """What every verb takes that trains windows."""
     _add_source(parser)
     add = parser.add_argument
     add("--axes", nargs="+", metavar="NAME", help="other axes, x first: LR0 BETA2")
     add("--resolution", metavar="N|WxH", help="pixels")
     ends = "ends of the axes, in axis coordinates"
     add("--window", nargs="+", metavar="X0 X1 Y0 Y1", help=ends)
-    add("--center", nargs="+", metavar="X Y", help="new middle, in axis coordinates")
-    add("--zoom", type=float, metavar="Z", help="so many times narrower than the window")
     add("--dtype", choices=DTYPES)
     devices = "devices to use (default: all; on CPU one a core)"
     add("--devices", type=int, metavar="N", help=devices)
@@ -107,17 +129,11 @@ def _scan(parser: Parser) -> None:
     tile = "pixels along a tile; all: one jitted call"
     add("--tile", type=_tile, metavar="N|all", help=tile)
     add("--out", metavar="DIR", help="folder of the result (default: outputs/...)")
-    add("--overwrite", action="store_true", help="throw away what the folder holds")
 
 
-def _render(parser: Parser) -> None:
-    add = parser.add_argument
-    add("dir", metavar="DIR")
-    add("--reading", metavar="NAME", help="which array (default: the first)")
-    add("--cmap", metavar="NAME", help="colour map (default: Spectral)")
-    add("--stretch", choices=("rank", "linear", "log"))
-    add("--figure", action="store_true", help="with axes, title, colour bar and statistics")
-    add("--out", metavar="FILE", help="default: image.png or figure.png in DIR")
+def _result(parser: Parser, add_own: Callable[[argparse.ArgumentParser], None]) -> None:
+    """A verb that works on results: its own arguments, and the plugins a result may need."""
+    add_own(parser)
     _add_plugin(parser)
 
 

@@ -1,4 +1,4 @@
-"""What a person sees while a scan runs: a bar on a terminal, a line now and then in a log."""
+"""What a person sees while something long runs: a bar on a terminal, a line at times in a log."""
 
 import logging
 import signal
@@ -6,10 +6,36 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
-
 log = logging.getLogger("fractaljax")
 LOG_EVERY_S = 30.0  # between two lines where there is no terminal
+
+
+class Gauge:
+    """A bar on a terminal, a line now and then in a log. Use it as a context."""
+
+    def __init__(self, title: str, note: str):
+        self._title, self._note = title, note
+        self._bar: Any = None
+        self._said = time.monotonic()
+
+    def __enter__(self) -> "Gauge":
+        if sys.stderr.isatty():
+            self._bar = _bar()
+            self._bar.start()
+            self._task = self._bar.add_task(self._title, total=None, note=self._note)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def show(self, done: int, total: int, note: str) -> None:
+        """How far it is, and what there is to say."""
+        if self._bar:
+            self._bar.update(self._task, total=total, completed=done, note=note)
+        elif time.monotonic() - self._said >= LOG_EVERY_S:
+            self._said = time.monotonic()
+            log.info("%s: %.1f %%, %s", self._title, 100 * done / total, note)
 
 
 class Reporter:
@@ -19,48 +45,36 @@ class Reporter:
     """
 
     def __init__(self, title: str):
-        self._title = title
+        self._gauge = Gauge(title, "compiling")
         self._asked = False  # whether Ctrl-C was pressed
-        self._bar: Any = None
-        self._said = time.monotonic()
         self._converged = self._seen = 0
 
     def __enter__(self) -> "Reporter":
         self._before = signal.signal(signal.SIGINT, self._interrupt)
-        if sys.stderr.isatty():
-            self._bar = _bar()
-            self._bar.start()
-            self._task = self._bar.add_task(self._title, total=None, note="compiling")
+        self._gauge.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
         signal.signal(signal.SIGINT, self._before)
-        if self._bar:
-            self._bar.stop()
+        self._gauge.__exit__(*error)
 
     def on_tile(self, progress: Any) -> None:
         """Shows one more tile; raises KeyboardInterrupt if the user asked to stop."""
-        rate = progress.pixels / max(progress.seconds, 1e-9)
+        rate = max(progress.pixels, 1) / max(progress.seconds, 1e-9)  # a tile may be all known
         remaining = progress.left / rate
-        note = f"{rate:,.0f} pixels/s, {_duration(remaining)} left{self._share(progress.readings)}"
-        if self._bar:
-            done = progress.total - progress.left
-            self._bar.update(self._task, total=progress.total, completed=done, note=note)
-        elif time.monotonic() - self._said >= LOG_EVERY_S:
-            self._said = time.monotonic()
-            done = 1 - progress.left / progress.total
-            log.info("%s: %.1f %%, %s", self._title, 100 * done, note)
+        note = f"{rate:,.0f} pixels/s, {duration(remaining)} left{self._share(progress.readings)}"
+        self._gauge.show(progress.total - progress.left, progress.total, note)
         if self._asked and progress.left:
             raise KeyboardInterrupt
 
-    def _share(self, readings: dict[str, np.ndarray]) -> str:
+    def _share(self, readings: dict[str, Any]) -> str:
         """The share of networks that converged so far in this run, where a reading tells."""
-        if "measure" in readings:
-            good = readings["measure"] < 0
-        elif "status" in readings:
-            good = readings["status"] == 0
-        else:
+        from fractaljax.analysis import edges
+
+        name = edges.telling(readings)
+        if name is None:
             return ""
+        good = edges.converged(readings[name], name)
         self._converged += int(good.sum())
         self._seen += good.size
         return f", {100 * self._converged / self._seen:.1f} % converged"
@@ -73,6 +87,7 @@ class Reporter:
 
 
 def _bar() -> Any:
+    """A bar on the terminal, with room for a note."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
@@ -85,7 +100,7 @@ def _bar() -> Any:
     return Progress(*columns, console=Console(stderr=True))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """`3 h 12 min`, `5 min 08 s` or `12 s`."""
     whole = round(seconds)
     if whole >= 3600:

@@ -26,15 +26,19 @@ def settings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
         raw = config.parse("", "", path.stem)
     elif os.path.isdir(path):
         from fractaljax.store import open_field
+        from fractaljax.store.zooms import read_plan
 
         path = path.resolve()
+        if read_plan(path) is not None:
+            raise FractaljaxError(f"{source} holds a zoom: take a level, as in {source}/level_000")
         field = open_field(path)
         raw = config.parse(config.dump(field.spec, field.window), source, path.name)
         return raw | {"plugins": arguments.plugin}, path.name
-    elif path.suffix.lower() == ".png":
-        from fractaljax.view.image import read_parameters
+    elif path.suffix.lower() in (".png", ".tif", ".tiff"):
+        from fractaljax.view import image, tiff
 
-        raw = config.parse(read_parameters(path), source, path.stem) | {"plugins": []}
+        reader = image if path.suffix.lower() == ".png" else tiff
+        raw = config.parse(reader.read_parameters(path), source, path.stem) | {"plugins": []}
     else:
         raw = config.read(path)
     return raw | {"plugins": [*raw["plugins"], *arguments.plugin]}, path.stem
@@ -52,20 +56,26 @@ def overrides(arguments: argparse.Namespace) -> list[str]:
 
 def aimed(window: "Window", arguments: argparse.Namespace) -> "Window":
     """The window after --window, or --center and --zoom."""
+    window = narrowed(window, arguments)
+    if arguments.center or arguments.zoom is not None:
+        center = [float(c) for c in arguments.center or (a.center for a in window.axes)]
+        window = window.zoom(tuple(center), 1.0 if arguments.zoom is None else arguments.zoom)
+    return window
+
+
+def narrowed(window: "Window", arguments: argparse.Namespace) -> "Window":
+    """The window after --window."""
     from fractaljax.window import Window
 
     axes = window.axes
-    if arguments.window:
-        if len(arguments.window) != 2 * len(axes):
-            raise FractaljaxError(
-                f"--window takes {2 * len(axes)} numbers here: two for each of {len(axes)} axes"
-            )
-        ends = zip(arguments.window[::2], arguments.window[1::2], strict=True)
-        window = Window(*(a.between(*e) for a, e in zip(axes, ends, strict=True)))
-    if arguments.center or arguments.zoom is not None:
-        center = arguments.center or [(a.low + a.high) / 2 for a in window.axes]
-        window = window.zoom(tuple(center), 1.0 if arguments.zoom is None else arguments.zoom)
-    return window
+    if not arguments.window:
+        return window
+    if len(arguments.window) != 2 * len(axes):
+        raise FractaljaxError(
+            f"--window takes {2 * len(axes)} numbers here: two for each of {len(axes)} axes"
+        )
+    ends = zip(arguments.window[::2], arguments.window[1::2], strict=True)
+    return Window(*(a.between(*e) for a, e in zip(axes, ends, strict=True)))
 
 
 def place(out: str | None, stem: str, experiment: "Experiment", alone: bool) -> Path:

@@ -31,20 +31,6 @@ def scan(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def render(arguments: argparse.Namespace) -> int:
-    """Draws a stored field again, without training."""
-    from fractaljax import config, store
-
-    config.load_plugins(arguments.plugin)
-    field = store.open_field(arguments.dir)
-    name = "figure.png" if arguments.figure else "image.png"
-    out = Path(arguments.out) if arguments.out else Path(arguments.dir) / name
-    look = {key: getattr(arguments, key) for key in ("reading", "cmap", "stretch")}
-    _draw(field, out, arguments.figure, **{k: v for k, v in look.items() if v is not None})
-    print(out)
-    return 0
-
-
 def list_parts(arguments: argparse.Namespace) -> int:
     """Prints the registered components, and with a role their arguments too."""
     from fractaljax import config, registry

@@ -24,6 +24,8 @@ def facets(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
         elif isinstance(value, Mapping):
             blocks = value.items() if key == "fold" else [("", value)]
             for name, block in blocks:
+                if not isinstance(name, str) or "." in name:
+                    continue  # no name of a fold: refused where it is looked up
                 prefix = f"fold.{name}" if key == "fold" else key
                 lists |= {
                     f"{prefix}.{k}": v for k, v in block.items() if _is_facet(key, name, block, k)
@@ -49,8 +51,8 @@ def facet_name(name: str, variant: Mapping[str, Any]) -> str:
 def _is_facet(role: str, fold: str, block: Mapping[str, Any], key: str) -> bool:
     """Whether a list stands where a single value belongs (not where a tuple does)."""
     value = block[key]
-    if not isinstance(value, list):
-        return False
+    if not (isinstance(value, list) and isinstance(key, str) and key.isidentifier()):
+        return False  # what is no name of an argument is refused with the others
     if key == "name":
         return True
     names = block.get("name", fold) if role != "fold" else fold

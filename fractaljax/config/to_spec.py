@@ -8,10 +8,11 @@ from fractaljax.config.to_tree import label
 from fractaljax.config.trees import DEFAULTS
 from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.spec import ALIASES, FIELDS, PART_ROLES, Part, Spec
-from fractaljax.window import Axis, Window
+from fractaljax.window import Axis, Lattice, Window
 
 WINDOW = ("x", "y", "resolution")
 RANGE = ("min", "max", "scale")
+LATTICE = ("origin", "width", "start", "scale", "residue")  # of an axis around one value
 RATE = (1e-3, 1e6, "log")
 RANGES = {  # where an axis runs when nobody says: (min, max, scale), wide enough to show an edge
     "LR0": RATE,
@@ -60,7 +61,7 @@ def _spec(tree: Mapping[str, Any]) -> Spec:
 def _part(role: str, block: dict[str, Any]) -> Part | None:
     name = block.pop("name", DEFAULTS.get(role))
     if name is None and block:
-        raise FractaljaxError(f"{role}: a name is needed beside {', '.join(block)}")
+        raise FractaljaxError(f"{role}: a name is needed beside {', '.join(map(str, block))}")
     return None if name is None else Part(str(name), **_arguments(role, block))
 
 
@@ -88,13 +89,17 @@ def _window(spec: Spec, window: Mapping[str, Any], axes: Mapping[Any, Any]) -> W
 
 
 def _range(where: str, block: Mapping[str, Any]) -> dict[str, Any]:
-    _check_keys(where, block, RANGE)
+    _check_keys(where, block, LATTICE if "origin" in block else RANGE)
     return {k: str(v) if k == "scale" else _number(f"{where}.{k}", v) for k, v in block.items()}
 
 
-def _axis(spec: Spec, name: Any, ranges: Mapping[str, dict[str, Any]], n: int) -> Axis:
+def _axis(spec: Spec, name: Any, ranges: Mapping[str, dict[str, Any]], n: int) -> Axis | Lattice:
     """The axis of a name; its range from the config, else a default where one is sensible."""
     path = spec.traced(str(name))
+    if "origin" in ranges.get(path, {}):
+        if "width" not in ranges[path]:
+            raise FractaljaxError(f"axes.{name}: an origin needs a width")
+        return Lattice(path, n=n, **ranges[path])
     default = RANGES.get(label(spec, path), (None, None, "linear"))
     given = dict(zip(RANGE, default, strict=True)) | ranges.get(path, {})
     if given["min"] is None or given["max"] is None:

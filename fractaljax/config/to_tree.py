@@ -1,5 +1,6 @@
 """From a Spec and a Window to text and trees, to be read again, compared and named."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ import yaml
 
 from fractaljax.errors import FractaljaxError
 from fractaljax.spec import ALIASES, FIELDS, PART_ROLES, Part, Spec
-from fractaljax.window import Window
+from fractaljax.window import Axis, Lattice, Window
 
 
 def dump(spec: Spec, window: Window) -> str:
@@ -25,10 +26,15 @@ def as_tree(spec: Spec, window: Window) -> dict[str, Any]:
         tree[role] = None if part is None else {"name": part.name, **_plain(part)}
     tree["fold"] = {part.name: _plain(part) for part in spec.fold}
     tree |= {name: getattr(spec, name) for name in FIELDS}
-    axes = {a.path: {"min": a.min, "max": a.max, "scale": a.scale} for a in window.axes}
+    axes = {a.path: _range(a) for a in window.axes}
     y = window.y.path if window.y else None
     resolution = window.x.n if window.y is None else [window.x.n, window.y.n]
     return tree | {"axes": axes, "window": {"x": window.x.path, "y": y, "resolution": resolution}}
+
+
+def _range(axis: Axis | Lattice) -> dict[str, Any]:
+    """Where an axis runs: all that it says but its path and the number of its samples."""
+    return {k: v for k, v in dataclasses.asdict(axis).items() if k not in ("path", "n")}
 
 
 def digest(spec: Spec, window: Window) -> str:

@@ -27,7 +27,7 @@ from fractaljax.errors import FractaljaxError
 from fractaljax.spec import Spec
 from fractaljax.window import Tile, Window
 
-CPU_CHUNKS = (1, 2, 4, 8, 16, 32, 64)
+CPU_CHUNKS = tuple(2**k for k in range(13))  # thousands pay for a network of one weight
 CACHE_OF_A_CORE = 2**20  # bytes that one chunk may work on: half of a usual second-level cache
 MEMORY_SHARE = 0.8  # of what is free on an accelerator
 WORTH_MEASURING = 2e7  # network-steps, some minutes on two cores: below, measuring costs more
@@ -117,9 +117,9 @@ def tile_side(window: Window, backend: str) -> int:
 
 def choose_chunk(spec: Spec, window: Window, names: tuple[str, ...], mesh: Mesh, tile: int) -> int:
     """Networks side by side on one device: known, measured when that pays, or estimated."""
-    known = _wisdom().get(_wisdom_key(spec, names, mesh))
+    known = remembered_chunk(spec, names, mesh)
     if known:
-        return int(known["chunk"])
+        return known
     if window.size * spec.steps >= WORTH_MEASURING or mesh.devices.flat[0].platform != "cpu":
         pixels = math.prod(window.tile_shape(tile))
         rates = measure(spec, window, names, mesh, candidates(spec, names, mesh, pixels))
@@ -127,12 +127,20 @@ def choose_chunk(spec: Spec, window: Window, names: tuple[str, ...], mesh: Mesh,
     return estimated_chunk(spec)
 
 
+def remembered_chunk(spec: Spec, names: tuple[str, ...], mesh: Mesh) -> int | None:
+    """The best chunk as it was measured on this machine, if it was."""
+    known = _wisdom().get(_wisdom_key(spec, names, mesh))
+    return int(known["chunk"]) if known else None
+
+
 def estimated_chunk(spec: Spec) -> int:
-    """Networks whose activations fit the cache of a core together, as a power of two."""
+    """Networks whose activations and weights fit the cache of a core, as a power of two."""
     data, weights, _ = shared_draws(dataclasses.replace(spec, redraw=False))
     widths = sum(leaf.shape[-1] for leaf in jax.tree.leaves(weights) if leaf.ndim > 1)
     points = data.x.shape[0]
-    network = 3 * points * widths * np.dtype(spec.dtype).itemsize  # forward, backward and products
+    weights = sum(leaf.size for leaf in jax.tree.leaves(weights))
+    values = points * widths + weights
+    network = 3 * values * np.dtype(spec.dtype).itemsize  # forward, backward and products
     fitting = [c for c in CPU_CHUNKS if c * network <= CACHE_OF_A_CORE]
     return fitting[-1] if fitting else 1
 

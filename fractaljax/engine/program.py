@@ -175,7 +175,8 @@ def _arguments(points: np.ndarray, spec: Spec, layout: _Layout) -> list[np.ndarr
     """Values, identity words and liveness of every chunk, in the order the devices hold them."""
     chunks, chunk = layout.chunks, layout.chunk
     missing = chunks * chunk - len(points)
-    padded = np.concatenate([points, np.broadcast_to(points[-1:], (missing, points.shape[1]))])
+    last = points[-1:] if len(points) else np.ones((1, points.shape[1]))  # all pixels are known
+    padded = np.concatenate([points, np.broadcast_to(last, (missing, points.shape[1]))])
     words = (
         np.ascontiguousarray(padded).view(np.uint32)
         if spec.redraw

@@ -5,7 +5,7 @@ import logging
 import math
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,8 @@ from fractaljax.spec import PART_ROLES, Spec, build
 from fractaljax.window import Tile, Window
 
 log = logging.getLogger("fractaljax")
+# tile -> which of its pixels are known, bool [rows, columns], and readings [rows, columns, ...]
+Known = Callable[[Tile], tuple[np.ndarray, Mapping[str, np.ndarray]]]
 VERSIONED = ("fractaljax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -45,6 +47,8 @@ def scan(
     mesh: Mesh | None = None,
     tile: int | None = None,
     store: Ledger | None = None,
+    known: Known | None = None,
+    allow_merged: bool = False,
     on_tile: Callable[[Progress], None] | None = None,
 ) -> Field:
     """Trains one network a pixel.
@@ -56,6 +60,8 @@ def scan(
         mesh: devices (default: all).
         tile: side of a tile in pixels; 0 is the whole window in one call (default: by backend).
         store: keeps every finished tile and knows which are pending (default: in memory).
+        known: pixels that are taken as they are instead of being trained.
+        allow_merged: train a window whose neighbours are equal in the dtype all the same.
         on_tile: called after every tile; whatever it raises ends the scan, tiles kept.
 
     Returns:
@@ -64,7 +70,7 @@ def scan(
     Raises:
         FractaljaxError: precision, axes or window are not possible, before anything compiles.
     """
-    names = check(spec, window)
+    names = check(spec, window, allow_merged)
     mesh = plan.mesh() if mesh is None else mesh
     ledger = Memory(spec, window) if store is None else store
     asked = plan.Numeric(chunk, tile, mesh.devices.flat[0].platform)
@@ -73,28 +79,32 @@ def scan(
         plan.settle(spec, window, names, mesh, asked) if begun is None else plan.agree(begun, asked)
     )
     numeric = ledger.begin(program.readings(spec, names), numeric)
-    started, clock, pixels = _now(), time.perf_counter(), 0
+    started, clock, pixels, taken = _now(), time.perf_counter(), 0, 0
     try:
         for index, part in ledger.pending():
-            out, numeric = _train_tile(spec, names, window, part, numeric, mesh, ledger)
+            mask, given = known(part) if known else (np.zeros(part.shape, bool), {})
+            points = window.points(part)[~mask.ravel()]
+            fresh, numeric = _train(spec, names, window, points, numeric, mesh, ledger)
+            out = _merged(mask, given, fresh)
             ledger.write(index, part, out)
-            pixels += int(np.prod(part.shape))
+            pixels, taken = pixels + len(points), taken + int(mask.sum())
             if on_tile:
                 seconds = time.perf_counter() - clock
                 on_tile(Progress(part, out, ledger.left(), window.size, pixels, seconds))
     finally:
         wall = time.perf_counter() - clock
-        field = ledger.finish(_record(mesh, started, wall, pixels))
+        record = run_record(mesh, started, wall, pixels)
+        field = ledger.finish({**record, "known": taken} if known else record)
     return field
 
 
-def check(spec: Spec, window: Window) -> tuple[str, ...]:
+def check(spec: Spec, window: Window, allow_merged: bool = False) -> tuple[str, ...]:
     """The canonical paths of the axes; raises when the Spec cannot be trained over the window."""
     check_precision(spec)
     names = tuple(spec.traced(axis.path) for axis in window.axes)
     if len(set(names)) < len(names):
         raise FractaljaxError(f"window: both axes are {names[0]}; two different ones are needed")
-    window.check(spec.dtype)
+    window.check(spec.dtype, allow_merged)
     # arrays, not plain floats: an end of an axis is a value among others, and a momentum of 0 on
     # an axis does not mean that there is no momentum
     values = {n: np.asarray(a.min) for n, a in zip(names, window.axes, strict=True)}
@@ -111,22 +121,22 @@ def check(spec: Spec, window: Window) -> tuple[str, ...]:
     return names
 
 
-def _train_tile(
+def _train(
     spec: Spec,
     names: tuple[str, ...],
     window: Window,
-    tile: Tile,
+    points: np.ndarray,
     numeric: dict[str, Any],
     mesh: Mesh,
     ledger: Ledger,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The readings of a tile, with a smaller chunk from here on if memory runs out."""
+    """The readings of some pixels of a tile, `[P, ...]`, with a smaller chunk from here on if
+    memory runs out."""
     capacity = math.prod(window.tile_shape(numeric["tile"]))
     while True:
         try:
             tiles = program.compile_tile(spec, names, capacity, numeric["chunk"], mesh)
-            out = tiles.run(window.points(tile))
-            return {k: v.reshape(*tile.shape, *v.shape[1:]) for k, v in out.items()}, numeric
+            return tiles.run(points), numeric
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if not program.out_of_memory(error):
                 raise
@@ -140,11 +150,24 @@ def _train_tile(
             ledger.renew(numeric)
 
 
+def _merged(
+    mask: np.ndarray, given: Mapping[str, np.ndarray], fresh: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The readings of a tile, `[rows, columns, ...]`: known pixels where the mask says so."""
+    out = {}
+    for name, values in fresh.items():
+        out[name] = np.empty((*mask.shape, *values.shape[1:]), values.dtype)
+        out[name][~mask] = values
+        if mask.any():
+            out[name][mask] = given[name][mask]
+    return out
+
+
 def _first_line(error: BaseException) -> str:
     return str(error).split("\n")[0]
 
 
-def _record(mesh: Mesh, started: str, wall: float, pixels: int) -> dict[str, Any]:
+def run_record(mesh: Mesh, started: str, wall: float, pixels: int) -> dict[str, Any]:
     """What there is to know about one run."""
     device = mesh.devices.flat[0]
     return {

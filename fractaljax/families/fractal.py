@@ -51,6 +51,8 @@ def scan(
     chunk: int | None = None,
     devices: int | None = None,
     tile: int | str | None = None,
+    known: engine.Known | None = None,
+    allow_merged: bool = False,
     on_tile: Callable[[engine.Progress], Any] | None = None,
 ) -> Field:
     """Trains one network a pixel and returns the Field.
@@ -63,6 +65,9 @@ def scan(
         chunk: networks side by side on a device (default: chosen for this machine).
         devices: how many (default: all).
         tile: side of a tile in pixels; 0 or `all` for the whole window in one call.
+        known: tile -> (bool `[rows, columns]`, readings `[rows, columns, ...]`): pixels that are
+            taken as they are instead of being trained.
+        allow_merged: train a window whose neighbours are equal in the dtype all the same.
         on_tile: called with a `Progress` after every tile.
 
     Raises:
@@ -74,9 +79,17 @@ def scan(
     for name, value in (("chunk", chunk), ("devices", devices), ("tile", side)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise FractaljaxError(f"{name}={value!r}: takes a whole number")
-    engine.check(spec, window)
+    engine.check(spec, window, allow_merged)
     ledger = None if store is None else Store(store, spec, window, overwrite=overwrite)
     mesh = plan.mesh(devices)
     return engine.scan(
-        spec, window, chunk=chunk, mesh=mesh, tile=side, store=ledger, on_tile=on_tile
+        spec,
+        window,
+        chunk=chunk,
+        mesh=mesh,
+        tile=side,
+        store=ledger,
+        known=known,
+        allow_merged=allow_merged,
+        on_tile=on_tile,
     )

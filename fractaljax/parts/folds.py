@@ -24,10 +24,11 @@ class _Measure(NamedTuple):
     tail: Array  # sum of v over the last steps
     left: Array  # steps not yet taken
     alive: Array
+    peak: Tree  # largest v; () unless the rule is `bounded`
 
 
 @register("fold", "measure")
-def measure(tail: int = 20, cap: float = 1e6) -> Fold:
+def measure(rule: str = "tail", tail: int = 20, cap: float = 1e6) -> Fold:
     """The paper's convergence measure: minus the summed loss, or plus the summed inverse.
 
     With `v_t = loss_t / loss_0`: `-sum(v)` where the mean of the last `tail` values is below 1,
@@ -35,14 +36,21 @@ def measure(tail: int = 20, cap: float = 1e6) -> Fold:
     counts as `cap`, and `v` is at most `cap`.
 
     Args:
+        rule: what converged means: `tail`, as above; `bounded`: no `v` reached `cap`
+            (Liu, arXiv:2406.13971).
         tail: steps over which oscillations are averaged.
         cap: what a diverged loss counts as.
     """
     _check_tail(tail)
+    if rule not in ("tail", "bounded"):
+        raise unknown("rule", rule, ("tail", "bounded"))
+    if rule == "bounded" and tail != 20:
+        raise FractaljaxError(f"tail={tail} is not read: rule is bounded")
 
     def init(params: Tree, steps: int) -> _Measure:
         zero = _zero(params)
-        return _Measure(zero, zero, zero, zero, jnp.full((), steps, jnp.int32), jnp.ones((), bool))
+        left, alive = jnp.full((), steps, jnp.int32), jnp.ones((), bool)
+        return _Measure(zero, zero, zero, zero, left, alive, zero if rule == "bounded" else ())
 
     def update(c: _Measure, s: Snapshot) -> _Measure:
         first = jnp.where(s.t == 0, jnp.where(jnp.isfinite(s.loss), s.loss, cap), c.first)
@@ -50,7 +58,8 @@ def measure(tail: int = 20, cap: float = 1e6) -> Fold:
         v = jnp.where(alive, jnp.minimum(_ratio(s.loss, first), cap), 0)
         inverse = c.inverse + jnp.where(alive, 1 / v, 0)
         recent = c.tail + jnp.where(s.left <= tail, v, 0)
-        return _Measure(first, c.total + v, inverse, recent, s.left - alive, alive)
+        peak = jnp.maximum(c.peak, v) if rule == "bounded" else ()
+        return _Measure(first, c.total + v, inverse, recent, s.left - alive, alive, peak)
 
     def final(c: _Measure, steps: int) -> dict[str, Array]:
         v = jnp.minimum(_ratio(jnp.full_like(c.first, cap), c.first), cap)
@@ -59,7 +68,8 @@ def measure(tail: int = 20, cap: float = 1e6) -> Fold:
         mean = (c.tail + jnp.minimum(c.left, tail) * v) / min(tail, steps)
         # a loss of 0 throughout has converged too, and must not read -0.0
         total = jnp.maximum(total, jnp.finfo(total.dtype).tiny)
-        return {"measure": jnp.where(mean < 1, -total, inverse)}
+        converged = mean < 1 if rule == "tail" else (c.left == 0) & (c.peak < cap)
+        return {"measure": jnp.where(converged, -total, inverse)}
 
     return Fold(init, update, lambda c: ~c.alive, final)
 

@@ -195,6 +195,38 @@ def mlp(
     return Model(draw, init, apply)
 
 
+class Linear(nn.Module):
+    """One layer of weights and nothing else."""
+
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        return Dense(self.outputs, 1.0, False, by_points=True, name="layer_000")(x.T).T
+
+
+@register("model", "linear")
+def linear(start: float = 1.0, spread: float = 0.0) -> Model:
+    """One layer of weights that start where they are put: a single number with one input.
+
+    Args:
+        start: mean of the initial weights.
+        spread: their standard deviation.
+    """
+
+    def draw(key: Key, x: Array, outputs: int) -> Tree:
+        return {"layer_000": {"kernel": jax.random.normal(key, (x.shape[-1], outputs))}}
+
+    def init(draws: Tree) -> Tree:
+        return jax.tree.map(lambda normal: start + spread * normal, draws)
+
+    def apply(params: Tree, x: Array) -> Array:
+        outputs = params["layer_000"]["kernel"].shape[-1]
+        return Linear(outputs).apply({"params": params}, x)
+
+    return Model(draw, init, apply)
+
+
 def _kind(i: int, depth: int) -> str:
     return "input" if i == 0 else "output" if i == depth - 1 else "mid"
 

@@ -168,6 +168,8 @@ def _rates(
     def labels(params: Tree) -> Tree:
         if lr_mid is not None and len(params) < 3:
             raise FractaljaxError("optimizer.lr_mid is not read: no layer lies between the two")
+        if lr_out is not None and len(params) < 2:
+            raise FractaljaxError("optimizer.lr_out is not read: one layer takes lr_in, or lr")
         return _labels(params, grouping)
 
     return optax.partition(scales, labels)
@@ -185,4 +187,4 @@ def _labels(params: Tree, grouping: str) -> Tree:
         groups = ["in" if i % 2 == 0 else "out" for i in range(len(order))]
     else:
         groups = ["in", *["mid"] * (len(order) - 2), "out"]
-    return dict(zip(order, groups, strict=True))
+    return dict(zip(order, groups[: len(order)], strict=True))

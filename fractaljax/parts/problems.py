@@ -1,8 +1,9 @@
-"""Problems that are drawn rather than read. Data sets live in `datasets`."""
+"""Problems that are drawn or written down rather than read. Data sets live in `datasets`."""
 
 import jax
+import jax.numpy as jnp
 
-from fractaljax.errors import FractaljaxError
+from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.parts.sampling import LOSSES, sampler
 from fractaljax.registry import register
 from fractaljax.types import Data, Problem
@@ -44,6 +45,43 @@ def random_regression(
         return Data(jax.random.normal(x_key, (n, inputs)), jax.random.normal(y_key, (n, targets)))
 
     return Problem(lambda: (), load, LOSSES["mse"], sampler(batch, sampling))
+
+
+@register("problem", "rippled_parabola")
+def rippled_parabola(
+    ripple: str = "added", amplitude: float = 0.2, wavelength: float = 1.0
+) -> Problem:
+    """A parabola with a cosine on it: the smallest loss whose training boundary is a fractal.
+
+    `u^2 + amplitude (1 + cos(2 pi u / wavelength))`, or
+    `u^2 (1 + amplitude cos(2 pi u / wavelength))`, of the one output `u` for the input 1 (Liu,
+    arXiv:2406.13971). The added ripple makes the loss non-convex from
+    `amplitude / wavelength^2 = 1 / (2 pi^2)` on, and the boundary rough. Take the model `linear`,
+    whose one weight then is `u`.
+
+    Args:
+        ripple: added or multiplied.
+        amplitude: of the cosine.
+        wavelength: of the cosine.
+    """
+    if ripple not in RIPPLES:
+        raise unknown("ripple", ripple, RIPPLES)
+
+    def load(key, source, count) -> Data:
+        del key, source, count
+        return Data(jnp.ones((1, 1)), jnp.zeros((1, 1)))
+
+    def loss(outputs, targets):
+        u = jnp.mean(outputs - targets)
+        return RIPPLES[ripple](u**2, amplitude, jnp.cos(2 * jnp.pi * u / wavelength))
+
+    return Problem(lambda: (), load, loss, None)
+
+
+RIPPLES = {
+    "added": lambda bowl, amplitude, cosine: bowl + amplitude * (1 + cosine),  # never below 0
+    "multiplied": lambda bowl, amplitude, cosine: bowl * (1 + amplitude * cosine),
+}
 
 
 def _points(points: int | str) -> tuple[float, int]:

@@ -12,5 +12,6 @@ A tile that is not marked done, or whose checksum fails, is pending.
 
 from fractaljax.store.ledger import Store
 from fractaljax.store.stored import open_field
+from fractaljax.store.zooms import open_levels, open_result, open_zoom
 
-__all__ = ["Store", "open_field"]
+__all__ = ["Store", "open_field", "open_levels", "open_result", "open_zoom"]

@@ -27,6 +27,11 @@ def discard(path: Path) -> None:
     if not (path / "field").exists():
         return
     records.read(path)  # raises unless it is a field of ours
+    for finer in path.glob("aa[0-9]"):  # sub-samples of what goes
+        discard(finer)
+        with contextlib.suppress(OSError):  # what is not ours stays
+            (finer / "claims").unlink(missing_ok=True)
+            finer.rmdir()
     for name in BESIDE:
         with contextlib.suppress(FileNotFoundError):
             (path / name).unlink()

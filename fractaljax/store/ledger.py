@@ -32,12 +32,21 @@ class Store:
         path: folder of the result; made when missing.
         spec, window: what is scanned. A store that holds another scan is refused.
         overwrite: throw that other scan (or this one) away first.
+        lazy: look for damage in a tile when it is read, not in all of them at the beginning.
     """
 
-    def __init__(self, path: str | Path, spec: Spec, window: Window, *, overwrite: bool = False):
+    def __init__(
+        self,
+        path: str | Path,
+        spec: Spec,
+        window: Window,
+        *,
+        overwrite: bool = False,
+        lazy: bool = False,
+    ):
         self.path = Path(path)
         self._spec, self._window = spec, window
-        self._overwrite = overwrite
+        self._overwrite, self._lazy = overwrite, lazy
 
     def begun(self) -> dict[str, Any] | None:
         """The numeric setting this store was begun with, or None where there is none yet.
@@ -59,25 +68,32 @@ class Store:
         with on_disk(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             self._claims = Claims(self.path)
-            if self._overwrite:
-                self._claims.be_alone()
-                folder.discard(self.path)
-                self._overwrite = False
-            self._claims.be_present()
-            if not (self.path / "field").exists():
-                arrays.create(self.path, self._window, self._attributes(readings, numeric))
-            # another process may have created it first: what is on disk holds
-            attributes = records.read(self.path)
-            self._check_same(attributes)
-            if not (self.path / "spec.yaml").exists():
-                disk.replace(self.path / "spec.yaml", config.dump(self._spec, self._window))
-            self._tiles = self._window.tiles(attributes["numeric"]["tile"])
-            self._arrays, self._marks = arrays.opened(
-                self.path, self._window, attributes, strict=True
-            )
-            self._done, unreadable = arrays.done(self._marks)
-            for index in unreadable:
-                self._drop(index, "its mark cannot be read")
+            try:
+                return self._join(readings, numeric)
+            except BaseException:  # nobody is going to `close` it
+                self._claims.close()
+                raise
+
+    def _join(self, readings: Mapping[str, Reading], numeric: dict[str, Any]) -> dict[str, Any]:
+        """Creates or opens the arrays, with the claims open."""
+        if self._overwrite:
+            self._claims.be_alone()
+            folder.discard(self.path)
+            self._overwrite = False
+        self._claims.be_present()
+        if not (self.path / "field").exists():
+            arrays.create(self.path, self._window, self._attributes(readings, numeric))
+        # another process may have created it first: what is on disk holds
+        attributes = records.read(self.path)
+        self._check_same(attributes)
+        if not (self.path / "spec.yaml").exists():
+            disk.replace(self.path / "spec.yaml", config.dump(self._spec, self._window))
+        self._tiles = self._window.tiles(attributes["numeric"]["tile"])
+        self._arrays, self._marks = arrays.opened(self.path, self._window, attributes, strict=True)
+        self._done, unreadable = arrays.done(self._marks)
+        for index in unreadable:
+            self._drop(index, "its mark cannot be read")
+        if not self._lazy:
             self._drop_damaged()
         return attributes["numeric"]
 
@@ -86,19 +102,51 @@ class Store:
         while todo:
             busy = []
             for index in todo:
-                if not self._claims.take(index):
-                    busy.append(index)
-                    continue
-                try:
-                    if self._written(index):  # by another process, since this one began
-                        self._done[index] = True
-                    else:
+                if self.claim(index):
+                    try:
                         yield index, self._tiles[index]
-                finally:
-                    self._claims.release(index)
+                    finally:
+                        self.release(index)
+                elif not self._done[index]:
+                    busy.append(index)
             todo = busy
             if busy:
                 time.sleep(WAIT_S)
+
+    def claim(self, index: int) -> bool:
+        """Whether a tile is this process's to train, until it is released: not where it is done,
+        nor while another process trains it."""
+        if self._done[index] or not self._claims.take(index):
+            return False
+        ours = False
+        try:
+            ours = not self._written(index)  # by another process, since this one began
+            self._done[index] = not ours
+        finally:
+            if not ours:
+                self.release(index)
+        return ours
+
+    def release(self, index: int) -> None:
+        """Ends a claim, whether the tile was written or not."""
+        self._claims.release(index)
+
+    def done(self) -> np.ndarray:
+        """Which tiles are known to be done, bool `[tiles along y, tiles along x]`."""
+        return self._done.reshape(self._marks.shape)
+
+    def read(self, index: int) -> dict[str, np.ndarray] | None:
+        """The readings of a tile, `[rows, columns, ...]`; None where it is not done, or damaged."""
+        with on_disk(self.path):
+            if not (self._done[index] or self._written(index)):
+                return None
+            self._done[index], tile = True, self._tiles[index]
+            try:
+                found = {k: a[tile.rows, tile.columns].read() for k, a in self._arrays.items()}
+                return {name: future.result() for name, future in found.items()}
+            except ValueError as error:
+                self._drop(index, disk.reason(error))
+        return None
 
     def write(self, index: int, tile: Tile, readings: Mapping[str, np.ndarray]) -> None:
         with on_disk(self.path):
@@ -121,12 +169,16 @@ class Store:
         return sum(int(np.prod(self._tiles[i].shape)) for i in missing)
 
     def finish(self, run: dict[str, Any]) -> Field:
+        self.close(run)
+        return open_field(self.path)
+
+    def close(self, run: dict[str, Any]) -> None:
+        """Ends all claims and keeps the record of a run; no tile is claimed or written after."""
         with on_disk(self.path):
             # a run that trained nothing is told only where the one that did was killed before
-            if run["pixels"] or not records.runs(self.path):
+            if run["pixels"] or run.get("known") or not records.runs(self.path):
                 records.add_run(self.path, run)
             self._claims.close()
-        return open_field(self.path)
 
     def _attributes(
         self, readings: Mapping[str, Reading], numeric: dict[str, Any]

@@ -13,6 +13,7 @@ import numpy as np
 from fractaljax import registry
 from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.registry import register
+from fractaljax.view import gradients
 
 LEVELS = 256
 MISSING = (150, 150, 150)  # pixels that are not trained, or whose reading is NaN
@@ -31,11 +32,13 @@ def table(name: str) -> np.ndarray:
 
     Args:
         name: a registered map, any map of matplotlib, `cmc.*` (scientific colour maps) or
-            `cet_*` (colorcet), the last two with the extra `colormaps`; `_r` at the end turns
-            a map round.
+            `cet_*` (colorcet), the last two with the extra `colormaps`; a gradient file
+            (`gradients.FORMATS`); or colours with commas between them, `#102030,white`. `_r` at
+            the end turns a map round.
 
     Raises:
-        FractaljaxError: nobody knows the name, or the extra is not installed.
+        FractaljaxError: nobody knows the name, the extra is not installed, or the file is not
+            what its name says.
     """
     known = registry.names("colormap")
     for base, step in ((name, 1), (name.removesuffix("_r"), -1)):
@@ -44,6 +47,9 @@ def table(name: str) -> np.ndarray:
             if colours.shape != (LEVELS, 3) or colours.dtype != np.uint8:
                 raise FractaljaxError(f"colour map '{base}' must return a uint8 table [256, 3]")
             return colours[::step]
+    for base, step in ((name, 1), (name.removesuffix("_r"), -1)):
+        if gradients.is_file(base):
+            return gradients.read(base, LEVELS)[::step]
     for prefix, module in _EXTRAS.items():
         if name.startswith(prefix):
             try:
@@ -56,10 +62,14 @@ def table(name: str) -> np.ndarray:
 
 
 def _matplotlib(name: str) -> np.ndarray:
-    """The table of a map that matplotlib knows, resampled where it has other than 256 colours."""
+    """The table of a map that matplotlib knows, resampled where it has other than 256 colours,
+    or of a list of colours: its names (`pink`, `gray`) give way to those of maps."""
     from matplotlib import colormaps
 
     if name not in colormaps:
+        base = name.removesuffix("_r")
+        if gradients.is_list(base):
+            return gradients.from_list(base, LEVELS)[:: 1 if base == name else -1]
         # matplotlib knows some 180 names: an error that can be read lists ours and the nearest
         near = difflib.get_close_matches(name, colormaps, n=3, cutoff=0.5)
         raise unknown("colour map", name, {*registry.names("colormap"), *near})

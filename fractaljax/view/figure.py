@@ -8,14 +8,17 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from fractaljax.axis import Axis, Lattice
 from fractaljax.errors import unknown
 from fractaljax.field import Field
 from fractaljax.view import caption, colourbar, picture, png
+from fractaljax.view.contour import Line, draw_contour
 from fractaljax.view.files import replacing
 from fractaljax.view.lines import draw_line
 from fractaljax.view.metadata import PARAMETERS, texts
+from fractaljax.view.painting import extras, paint, refuse_extras
+from fractaljax.view.stretch import Scale
 from fractaljax.view.ticks import ticks
-from fractaljax.window import Axis
 
 FORMATS = ("png", "pdf", "svg")
 SIDE = 2000  # pixels of the picture inside a figure, at most; more is averaged
@@ -48,6 +51,8 @@ def save_figure(
     reading: str | None = None,
     cmap: str = "Spectral",
     stretch: str = "rank",
+    fine: Field | None = None,
+    contour: Line | None = None,
 ) -> None:
     """Writes a figure fit to be published, with the same settings inside as an image.
 
@@ -56,6 +61,7 @@ def save_figure(
             nothing.
         path: a file name that ends in `.png`, `.pdf` or `.svg`.
         reading, cmap, stretch: see `picture.scale`.
+        fine, contour: see `painting.paint`.
 
     Raises:
         FractaljaxError: a name is not known, or the file cannot be written.
@@ -63,10 +69,10 @@ def save_figure(
     kind = Path(path).suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise unknown(f"kind of figure in {path}:", kind, FORMATS)
-    reading = picture.named(field, reading)
-    drawn = draw(field, reading=reading, cmap=cmap, stretch=stretch)
+    chosen = {"reading": picture.named(field, reading), "cmap": cmap, "stretch": stretch}
+    drawn = draw(field, **chosen, fine=fine, contour=contour)
     with replacing(path) as stream:
-        write(stream, drawn, texts(field, reading, cmap, stretch), kind)
+        write(stream, drawn, texts(field, **chosen, **extras(field, fine, contour)), kind)
 
 
 def write(stream: BinaryIO, drawn: Any, notes: dict[str, str], kind: str) -> None:
@@ -87,26 +93,57 @@ def draw(
     reading: str | None = None,
     cmap: str = "Spectral",
     stretch: str = "rank",
+    fine: Field | None = None,
+    contour: Line | None = None,
 ) -> Any:
     """The figure as a `matplotlib.figure.Figure`, for a notebook or for changes of one's own."""
     reading = picture.named(field, reading)
     values = picture.sample(field, reading)
-    scale = picture.scale(field, reading=reading, cmap=cmap, stretch=stretch, reference=values)
+    look = {"reading": reading, "cmap": cmap, "stretch": stretch, "reference": values}
     wide, high = _size(field)
     words = _words(field, reading, values, _LEFT + wide + _RIGHT)
     drawn, place = _sheet(words, wide, high)
-    axes = place(0, 0, wide, high)
-    if field.window.y is None:
-        draw_line(axes, field, reading)
-    else:
-        ny, nx = field.window.grid
-        pixels = picture.thumbnail(field, reading, scale, SIDE)
-        extent = (-0.5, nx - 0.5, -0.5, ny - 0.5)
-        axes.imshow(pixels, origin="lower", extent=extent, aspect="auto")
-        _mark(axes, "y", field.window.y)
-        axes.set_ylabel(caption.axis_label(field.spec, field.window.y.path))
+    scale = draw_field(place(0, 0, wide, high), field, **look, fine=fine, contour=contour)
+    if scale is not None:
         found = colourbar.blocks(scale, reading, values)
         colourbar.draw(place(wide + 0.15, 0, 0.14, high), found)
+    return drawn
+
+
+def draw_field(
+    axes: Any,
+    field: Field,
+    *,
+    reading: str | None = None,
+    cmap: str = "Spectral",
+    stretch: str = "rank",
+    reference: np.ndarray | None = None,
+    fine: Field | None = None,
+    contour: Line | None = None,
+) -> Scale | None:
+    """Draws a Field into matplotlib axes, labelled in native units.
+
+    Returns:
+        How its values became colours; None for a line plot.
+    """
+    reading = picture.named(field, reading)
+    look = {"reading": reading, "cmap": cmap, "stretch": stretch, "reference": reference}
+    y, scale = field.window.y, None
+    if y is None:
+        refuse_extras(fine, contour)
+        picture.scale(field, **look)  # raises for names that nobody knows
+        draw_line(axes, field, reading)
+    else:
+        painting = paint(field, **look, fine=fine, contour=contour)
+        scale = painting.scale
+        ny, nx = field.window.grid
+        extent = (-0.5, nx - 0.5, -0.5, ny - 0.5)
+        if painting.line and max(nx, ny) <= SIDE:  # finer than the pixels are drawn here
+            draw_contour(axes, painting.source, painting.samples, painting.line)
+            painting = painting._replace(line=None)
+        axes.imshow(painting.shrunk(SIDE), origin="lower", extent=extent, aspect="auto")
+        _mark(axes, "y", y)
+        axes.set_ylabel(caption.axis_label(field.spec, y.path))
     _mark(axes, "x", field.window.x)
     axes.set_xlabel(caption.axis_label(field.spec, field.window.x.path))
     for label in (axes.xaxis.label, axes.yaxis.label):
@@ -114,6 +151,16 @@ def draw(
     axes.tick_params(labelsize=_SMALL + 0.5, labelcolor=INK, color=FAINT, width=0.6)
     axes.tick_params(which="minor", color=FAINT, width=0.4)
     axes.spines[:].set(color=FAINT, linewidth=0.6)
+    return scale
+
+
+def blank(width: float, height: float) -> Any:
+    """An empty white `matplotlib.figure.Figure` of so many inches, with a canvas of its own."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(drawn)
     return drawn
 
 
@@ -147,15 +194,11 @@ def _words(field: Field, reading: str, values: np.ndarray, width: float) -> Word
 def _sheet(words: Words, wide: float, high: float) -> tuple[Any, Any]:
     """A figure with its words, and a function that adds axes to it: `(x, y, w, h)` in inches
     from the lower left corner of the picture."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     title, subtitle = len(words.title) * _TITLE * _LINE, len(words.subtitle) * _SMALL * _LINE
     bottom = _MARGIN + len(words.foot) * _SMALL * _LINE + _BELOW
     width = _LEFT + wide + _RIGHT
     height = bottom + high + _ABOVE + subtitle + title + _MARGIN
-    drawn = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(drawn)
+    drawn = blank(width, height)
     for y, lines, size, colour in (
         (height - _MARGIN - title, words.title, _TITLE, INK),
         (height - _MARGIN - title - subtitle, words.subtitle, _SMALL, FAINT),
@@ -171,7 +214,7 @@ def _sheet(words: Words, wide: float, high: float) -> tuple[Any, Any]:
     return drawn, place
 
 
-def _mark(axes: Any, which: str, axis: Axis) -> None:
+def _mark(axes: Any, which: str, axis: Axis | Lattice) -> None:
     """Limits, ticks and their note, in pixels: matplotlib never meets the native values, whose
     differences may be lost in rounding."""
     found = ticks(axis)

@@ -2,15 +2,17 @@
 
 import io
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
 from fractaljax.view import figure, picture, png
+from fractaljax.view.contour import Line
 from fractaljax.view.files import replacing
 from fractaljax.view.metadata import PARAMETERS, texts
+from fractaljax.view.painting import paint, refuse_extras
 
 
 def save_image(
@@ -21,18 +23,21 @@ def save_image(
     cmap: str = "Spectral",
     stretch: str = "rank",
     reference: np.ndarray | None = None,
+    fine: Field | None = None,
+    contour: Line | None = None,
     metadata: bool = True,
 ) -> None:
     """Writes the picture of a reading; y upwards, so the last row of the array is on top.
 
     Works a strip of rows at a time, so the field may be larger than memory. The file appears
     whole or not at all. A field with one axis becomes a line plot, for which `cmap`, `stretch`
-    and `reference` mean nothing.
+    and `reference` mean nothing, and `fine` and `contour` are refused.
 
     Args:
         field: what to show.
         path: a file name that ends in `.png`.
         reading, cmap, stretch, reference: see `picture.scale`.
+        fine, contour: see `painting.paint`.
         metadata: whether the settings and the choices above go into the file.
 
     Raises:
@@ -40,8 +45,9 @@ def save_image(
     """
     if Path(path).suffix.lower() != ".png":
         raise FractaljaxError(f"{path}: an image is a PNG file; its name must end in .png")
+    look = {"reading": reading, "cmap": cmap, "stretch": stretch, "reference": reference}
     with replacing(path) as stream:
-        _write(stream, field, reading, cmap, stretch, reference, metadata)
+        _write(stream, field, metadata, **look, fine=fine, contour=contour)
 
 
 def png_bytes(
@@ -55,7 +61,8 @@ def png_bytes(
 ) -> bytes:
     """The file that `save_image` writes, as bytes."""
     stream = io.BytesIO()
-    _write(stream, field, reading, cmap, stretch, reference, metadata)
+    look = {"reading": reading, "cmap": cmap, "stretch": stretch, "reference": reference}
+    _write(stream, field, metadata, **look)
     return stream.getvalue()
 
 
@@ -79,22 +86,14 @@ def read_parameters(path: str | Path) -> str:
     raise FractaljaxError(f"{path}: this picture holds no settings of fractaljax")
 
 
-def _write(
-    stream: BinaryIO,
-    field: Field,
-    reading: str | None,
-    cmap: str,
-    stretch: str,
-    reference: np.ndarray | None,
-    metadata: bool,
-) -> None:
-    reading = picture.named(field, reading)
-    colouring = picture.scale(
-        field, reading=reading, cmap=cmap, stretch=stretch, reference=reference
-    )
-    notes = texts(field, reading, cmap, stretch) if metadata else {}
+def _write(stream: BinaryIO, field: Field, metadata: bool, **look: Any) -> None:
     if field.window.y is None:
-        figure.write(stream, figure.draw(field, reading=reading), notes, "png")
+        refuse_extras(look.get("fine"), look.get("contour"))
+        shown = {name: look[name] for name in ("reading", "cmap", "stretch")}
+        shown["reading"] = picture.named(field, look["reading"])
+        notes = texts(field, **shown) if metadata else {}
+        figure.write(stream, figure.draw(field, **shown), notes, "png")
         return
-    ny, nx = field.window.grid
-    png.write(stream, nx, ny, picture.downwards(field, reading, colouring), notes)
+    painting = paint(field, **look)
+    notes = painting.notes if metadata else {}
+    png.write(stream, painting.width, painting.height, painting.downwards(), notes)

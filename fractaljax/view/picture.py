@@ -1,7 +1,6 @@
-"""From a Field to colours, strip by strip: a field on disk never lies in memory whole."""
+"""Values of a Field, strip by strip: a field on disk never lies in memory whole."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from fractaljax.view.colours import STATUS, table
 from fractaljax.view.stretch import Scale, edges
 
 STRIP = 2**20  # values of one strip
+BAND = 2**26  # values of one band
 SAMPLE = 2**24  # values that a stretch looks at; larger fields are thinned
 
 
@@ -54,6 +54,18 @@ def strips(field: Field, reading: str, multiple: int = 1) -> list[tuple[int, int
     return [(top, min(top + step, ny)) for top in range(0, ny, step)]
 
 
+def bands(field: Field, reading: str, multiple: int = 1) -> list[tuple[int, int]]:
+    """Row ranges like `strips`, but whole rows of stored tiles unless these hold more than `BAND`
+    values: so a tile on disk is decoded once, however many strips it is coloured in."""
+    ny, nx = field.window.grid
+    deep = math.prod(np.shape(field.arrays[reading])[len(field.window.axes) :])
+    tile, _ = field.window.tile_shape(field.provenance.get("tile", 1))
+    step = math.lcm(tile, multiple)
+    if not STRIP < step * nx * deep <= BAND:
+        return strips(field, reading, multiple)
+    return [(top, min(top + step, ny)) for top in range(0, ny, step)]
+
+
 def sample(field: Field, reading: str) -> np.ndarray:
     """The trained values of a reading, float64 `[n]`, without NaN.
 
@@ -65,7 +77,7 @@ def sample(field: Field, reading: str) -> np.ndarray:
     while -(-ny // every) * -(-nx // every) > SAMPLE:
         every += 1
     found = []
-    for top, bottom in strips(field, reading, every):
+    for top, bottom in bands(field, reading, every):
         values, done = rows(field, reading, top, bottom)
         values, done = values[::every, ::every], done[::every, ::every]
         found.append(values[done & ~np.isnan(values)].astype(np.float64))
@@ -104,27 +116,3 @@ def scale(
     if reading == "status":
         return Scale(np.arange(len(STATUS) - 1) + 0.5, np.array(list(STATUS.values()), np.uint8))
     return Scale(found, colours)
-
-
-def downwards(field: Field, reading: str, colouring: Scale) -> Iterator[np.ndarray]:
-    """The picture from its top (highest y) down, uint8 strips `[h, nx, 3]`."""
-    for top, bottom in reversed(strips(field, reading)):
-        values, done = rows(field, reading, top, bottom)
-        yield colouring.colours(values[::-1], done[::-1])
-
-
-def thumbnail(field: Field, reading: str, colouring: Scale, side: int) -> np.ndarray:
-    """The picture at no more than `side` pixels a side, uint8 `[h, w, 3]`, lowest y first.
-
-    Blocks of pixels become the mean of their colours; a mean of values would invent a verdict.
-    """
-    ny, nx = field.window.grid
-    block = -(-max(ny, nx) // side)
-    found = []
-    for top, bottom in strips(field, reading, block):
-        colours = colouring.colours(*rows(field, reading, top, bottom)).astype(np.uint32)
-        tops, lefts = np.arange(0, bottom - top, block), np.arange(0, nx, block)
-        totals = np.add.reduceat(np.add.reduceat(colours, tops, axis=0), lefts, axis=1)
-        heights, widths = np.diff(tops, append=bottom - top), np.diff(lefts, append=nx)
-        found.append(totals // (heights[:, None] * widths)[..., None])
-    return np.concatenate(found).astype(np.uint8)

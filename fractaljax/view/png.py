@@ -25,6 +25,8 @@ def write(
     height: int,
     blocks: Iterable[np.ndarray],
     texts: Mapping[str, str],
+    *,
+    alpha: bool = False,
 ) -> None:
     """Writes an 8-bit RGB picture.
 
@@ -33,18 +35,21 @@ def write(
         width, height: of the whole picture.
         blocks: uint8 `[h, width, 3]`, from the top down; their heights add up to `height`.
         texts: keyword -> text; stored as international text (UTF-8), before the pixels.
+        alpha: the blocks have a fourth channel, 0 where they are transparent.
     """
+    depth = 4 if alpha else 3
     stream.write(SIGNATURE)
-    _chunk(stream, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    _chunk(stream, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6 if alpha else 2, 0, 0, 0))
     for keyword, text in texts.items():
         _chunk(stream, b"iTXt", keyword.encode("latin-1") + b"\0\0\0\0\0" + text.encode())
     deflate = zlib.compressobj(_LEVEL)
     for block in blocks:
-        lines = np.empty((len(block), 1 + 3 * width), np.uint8)
+        lines = np.empty((len(block), 1 + depth * width), np.uint8)
         lines[:, 0] = _SUB
-        flat = block.reshape(len(block), 3 * width)
-        lines[:, 1:4] = flat[:, :3]
-        np.subtract(flat[:, 3:], flat[:, :-3], out=lines[:, 4:])  # modulo 256, as the filter wants
+        flat = block.reshape(len(block), depth * width)
+        lines[:, 1 : 1 + depth] = flat[:, :depth]
+        # modulo 256, as the filter wants
+        np.subtract(flat[:, depth:], flat[:, :-depth], out=lines[:, 1 + depth :])
         _chunk(stream, b"IDAT", deflate.compress(lines.data))
     _chunk(stream, b"IDAT", deflate.flush())
     _chunk(stream, b"IEND", b"")

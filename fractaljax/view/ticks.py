@@ -9,7 +9,7 @@ import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
-from fractaljax.window import Axis
+from fractaljax.axis import Axis, Lattice
 
 MAJOR = 6  # steps along an axis, at most
 _DIGITS = 6  # more than this in one label, and the common ones are told apart from it
@@ -26,7 +26,7 @@ class Ticks(NamedTuple):
     note: str  # such as "13.2997 + ... times 10⁻⁵"; empty where labels are plain values
 
 
-def ticks(axis: Axis) -> Ticks:
+def ticks(axis: Axis | Lattice) -> Ticks:
     """The ticks of an axis: decades where a log axis spans at least one, else round steps."""
     if axis.scale == "log" and axis.high - axis.low >= 1:
         return _decades(axis)
@@ -54,7 +54,7 @@ def power(exponent: int) -> str:
     return "10" + str(exponent).translate(_SUPERSCRIPT)
 
 
-def _decades(axis: Axis) -> Ticks:
+def _decades(axis: Axis | Lattice) -> Ticks:
     tiny = 1e-9  # an end that is a power of ten belongs to its decade, whatever log10 rounds to
     low, high = axis.low, axis.high
     decades = range(math.floor(low + tiny), math.floor(high + tiny) + 1)
@@ -75,7 +75,7 @@ def _decades(axis: Axis) -> Ticks:
     return Ticks([place(m, e) for m, e in major], labels, minor, "")
 
 
-def _steps(axis: Axis) -> Ticks:
+def _steps(axis: Axis | Lattice) -> Ticks:
     low, high = Decimal(repr(axis.min)), Decimal(repr(axis.max))
     span = high - low
     step = _round_step(span / MAJOR)
@@ -92,7 +92,7 @@ def _round_step(least: Decimal) -> Decimal:
     return next(m * unit for m in (1, 2, 5, 10) if m * unit >= least)
 
 
-def _fraction(axis: Axis, above: Decimal, low: Decimal, span: Decimal) -> float:
+def _fraction(axis: Axis | Lattice, above: Decimal, low: Decimal, span: Decimal) -> float:
     if axis.scale == "linear":
         return float(above / span)
     return math.log1p(above / low) / math.log1p(span / low)

@@ -7,8 +7,10 @@ from PIL import Image
 from fractaljax.errors import FractaljaxError
 from fractaljax.spec import Part, Spec
 from fractaljax.view import caption, colourbar, figure, picture
+from fractaljax.view.antialias import average
 from fractaljax.view.figure import save_figure
 from fractaljax.view.image import read_parameters, save_image
+from fractaljax.view.painting import paint
 from fractaljax.view.ticks import number, ticks
 from fractaljax.window import Axis
 
@@ -63,12 +65,10 @@ def test_a_thumbnail_averages_colours(make_field, monkeypatch, strip):
     monkeypatch.setattr(picture, "STRIP", strip)
     field = make_field(values((7, 10)))
     scale = picture.scale(field)
-    colours = scale.colours(field["measure"], field.done).astype(int)
-    found = picture.thumbnail(field, "measure", scale, 4)
+    colours = scale.colours(field["measure"], field.done)
+    found = paint(field).shrunk(4)
     assert found.shape == (3, 4, 3)
-    for i, j in np.ndindex(3, 4):
-        block = colours[3 * i : 3 * i + 3, 3 * j : 3 * j + 3].reshape(-1, 3)
-        np.testing.assert_array_equal(found[i, j], block.sum(0) // len(block))
+    np.testing.assert_array_equal(found, average(colours, 3))
 
 
 def test_ticks_of_an_overview_are_decades():

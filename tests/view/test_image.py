@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import os
@@ -179,3 +180,23 @@ def test_unknown_names(make_field):
 def test_a_notebook_shows_the_same_picture(make_field):
     field = make_field(random((3, 3)))
     assert field._repr_png_() == png_bytes(field)
+
+
+def test_tiles_on_disk_are_read_once(make_field, monkeypatch, tmp_path):
+    """Whole rows of tiles at a time, though a strip is a row."""
+    monkeypatch.setattr(picture, "STRIP", 5)
+    values, asked = random((10, 5)), []
+
+    class Rows:
+        shape = values.shape
+
+        def __getitem__(self, rows):
+            asked.append((rows.start, rows.stop))
+            return values[rows]
+
+    field = make_field(values)
+    stored = dataclasses.replace(field, arrays={"measure": Rows()}, provenance={"tile": 4})
+    save_image(stored, tmp_path / "a.png")
+    assert asked == [(0, 4), (4, 8), (8, 10), (8, 10), (4, 8), (0, 4)]  # for the stretch; to paint
+    save_image(field, tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

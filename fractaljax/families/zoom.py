@@ -1,0 +1,283 @@
+"""Zoom sequences: levels around one centre, each trained again at full resolution.
+
+All levels have one shape, so all go through one compiled program; samples that a level shares
+with the one before, bit for bit, are taken over instead of being trained again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fractaljax import config
+from fractaljax.axis import Axis, Lattice
+from fractaljax.engine.scan import Known, Progress
+from fractaljax.errors import FractaljaxError
+from fractaljax.families import fractal
+from fractaljax.field import Field
+from fractaljax.levels import Zoom
+from fractaljax.spec import Spec
+from fractaljax.store import open_zoom
+from fractaljax.store.zooms import level_folder, write_plan
+from fractaljax.window import Tile, Window
+
+WIDE = 6.0  # decades: a zoom goes out until both log axes span as many, as published
+MAX_LEVELS = 1100  # more halvings than any float64 has
+
+
+class Plan(NamedTuple):
+    """A zoom sequence before it is trained."""
+
+    spec: Spec
+    windows: tuple[Window, ...]  # widest first
+    center: tuple[Decimal, ...]  # axis coordinates, x first
+    factor: float
+    found: Mapping[str, Any]  # how the centre was found; empty where it was given
+
+
+def zoom(
+    spec: Spec,
+    window: Window,
+    store: str | Path,
+    *,
+    center: Sequence[Decimal | str | float] | None = None,
+    levels: int | None = None,
+    factor: float = 2.0,
+    resolution: int | None = None,
+    **how: Any,
+) -> Zoom:
+    """Trains a zoom sequence: `plan`, then `run`.
+
+    Args:
+        spec, window: what to train, and where.
+        store: folder of the zoom; the same call goes on where an earlier one stopped.
+        center: axis coordinates, x first; text keeps all its digits. See `plan`.
+        levels, factor, resolution: see `plan`.
+        how: see `run`.
+    """
+    try:
+        exact = None if center is None else [Decimal(c) for c in center]
+    except (InvalidOperation, TypeError, ValueError):
+        raise FractaljaxError(f"center={center!r}: takes a number for each axis") from None
+    asked = plan(spec, window, center=exact, levels=levels, factor=factor, resolution=resolution)
+    return run(asked, store, **how)
+
+
+def plan(
+    spec: Spec,
+    window: Window,
+    *,
+    center: Sequence[Decimal] | None = None,
+    levels: int | None = None,
+    factor: float = 2.0,
+    resolution: int | None = None,
+    found: Mapping[str, Any] | None = None,
+) -> Plan:
+    """The windows of a zoom.
+
+    Args:
+        spec, window: what to train, and where.
+        center: axis coordinates, x first, to any precision: the zoom goes in from `window` to
+            this point. None: it goes out from `window` around its middle, until log axes span
+            six decades (the published way) and linear ones are as wide as their largest value.
+        levels: how many (default: 12 on the way in; as many as it takes on the way out).
+        factor: how many times narrower each level is than the one before.
+        resolution: samples along each axis (default: the window's).
+        found: how the centre was found, to be kept beside it.
+
+    Raises:
+        FractaljaxError: the window or a number does not allow a zoom, in one line.
+    """
+    if not 1 < factor <= 1024:
+        raise FractaljaxError(f"factor={factor}: a number above 1, up to 1024")
+    factor = float(factor)
+    if levels is not None and not 1 <= levels <= MAX_LEVELS:
+        raise FractaljaxError(f"levels={levels}: allowed are 1 to {MAX_LEVELS}")
+    if resolution is not None:
+        window = window.resized(resolution)
+    if center is None:
+        depths = _outwards(window, levels, factor)
+    else:
+        depths = [factor**-k for k in range(levels or 12)]
+    middle = tuple(a.center for a in window.axes) if center is None else tuple(center)
+    if len(middle) != len(window.axes):
+        raise FractaljaxError(
+            f"center has {len(middle)} numbers, the window {len(window.axes)} axes"
+        )
+    windows = tuple(around(window, middle, scale) for scale in depths)
+    return Plan(spec, windows, middle, factor, dict(found or {}))
+
+
+def around(window: Window, center: Sequence[Decimal], scale: float) -> Window:
+    """A window of the same shape around a centre, `scale` times as wide."""
+    axes = []
+    for axis, middle in zip(window.axes, center, strict=True):
+        if not middle.is_finite():
+            raise FractaljaxError(f"center {middle}: must be a finite number")
+        width = axis.span * axis.n / max(axis.n - 1, 1) * scale
+        axes.append(Lattice.around(axis.path, middle, width, axis.n, axis.scale))
+    return Window(*axes)
+
+
+def run(
+    plan: Plan,
+    path: str | Path,
+    *,
+    chunk: int | None = None,
+    devices: int | None = None,
+    tile: int | str | None = None,
+    allow_merged: bool = False,
+    on_level: Callable[[int, Field], Any] | None = None,
+    on_tile: Callable[[int, Progress], Any] | None = None,
+) -> Zoom:
+    """Trains every level, the widest first; the same call goes on where an earlier one stopped.
+
+    Args:
+        plan: of this module.
+        path: folder of the zoom; `fractaljax.store.zooms` says what lies where.
+        chunk, devices, tile: see `fractaljax.scan`; one choice for all levels.
+        allow_merged: train levels beyond the precision floor all the same.
+        on_level: called with the number of a level and its Field.
+        on_tile: called with the number of the level and a `Progress` after every tile.
+
+    Raises:
+        FractaljaxError: a level lies beyond the precision floor, before anything is trained.
+    """
+    check(plan, allow_merged)
+    write_plan(path, as_tree(plan))
+    before: Field | None = None
+    for level, window in enumerate(plan.windows):
+        field = fractal.scan(
+            plan.spec,
+            window,
+            store=level_folder(path, level),
+            chunk=chunk,
+            devices=devices,
+            tile=tile,
+            known=None if before is None else shared(before, window, chunk),
+            allow_merged=allow_merged,
+            on_tile=on_tile and _numbered(on_tile, level),
+        )
+        chunk, before = field.provenance["chunk"], field
+        if on_level:
+            on_level(level, field)
+    return open_zoom(path)
+
+
+def check(plan: Plan, allow_merged: bool = False) -> None:
+    """Raises when a level leaves the range of the dtype, or lies beyond the precision floor,
+    unless that is allowed."""
+    plan.windows[0].check(plan.spec.dtype, allow_merged=True)  # the widest reaches the farthest
+    last = len(plan.windows) - 1
+    deepest = floor_level(plan)
+    if last > deepest and not allow_merged:
+        raise FractaljaxError(
+            f"level {deepest} is the last at which {plan.windows[0].x.n} columns differ in "
+            f"{plan.spec.dtype}, and {last} is asked for: take fewer levels or fewer columns, or "
+            "--allow-merged"
+        )
+
+
+def floor_level(plan: Plan, plain: bool = False) -> int:
+    """The last level at which all samples of every axis differ in the Spec's dtype.
+
+    Args:
+        plan: its windows need not go that deep.
+        plain: as it would be with coordinates in one float64 value, for comparison.
+    """
+    level = 0
+    while level < MAX_LEVELS:
+        try:
+            window = around(plan.windows[0], plan.center, plan.factor ** -(level + 1))
+            if (_plain(window) if plain else window).merged(plan.spec.dtype):
+                break
+        except FractaljaxError:  # the width itself ended
+            break
+        level += 1
+    return level
+
+
+def shared(before: Field, window: Window, chunk: int | None) -> Known:
+    """Pixels of a window that are samples of a Field, bit for bit, with what they read there."""
+    places = [_places(a, b) for a, b in zip(before.window.axes, window.axes, strict=True)]
+    (columns, same_x), (rows, same_y) = places[0], (places[1:] or [(np.zeros(1, int), [True])])[0]
+    flat = window.y is None
+    # another chunk reads other last bits, and one that shrank on the way is two
+    made = before.provenance
+    agrees = made["chunk"] == chunk and "first_chunk" not in made
+
+    def known(tile: Tile) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        mask = np.outer(np.asarray(same_y)[tile.rows], same_x[tile.columns]) & agrees
+        if not mask.any():
+            return mask, {}
+        at = rows[tile.rows]
+        low, high = int(at.min()), int(at.max()) + 1
+        taken = {}
+        for name, array in before.arrays.items():
+            values = np.asarray(array)[None] if flat else np.asarray(array[low:high])
+            taken[name] = values[at - low][:, columns[tile.columns]]
+        done = before.done[None] if flat else before.done[low:high]
+        return mask & done[at - low][:, columns[tile.columns]], taken
+
+    return known
+
+
+def as_tree(plan: Plan) -> dict[str, Any]:
+    """The plan as plain values, for `zoom.json`."""
+    return {
+        "factor": plan.factor,
+        "levels": len(plan.windows),
+        "center": [str(c) for c in plan.center],
+        "found": dict(plan.found),
+        "settings": config.as_tree(plan.spec, plan.windows[0]),
+    }
+
+
+def _outwards(window: Window, levels: int | None, factor: float) -> list[float]:
+    """Scales of the levels on the way out from the deepest window, widest first."""
+    count = levels or 1
+    if levels is None:
+        while not all(_wide(axis, axis.span * factor ** (count - 1)) for axis in window.axes):
+            count += 1
+            if count > MAX_LEVELS:
+                raise FractaljaxError(
+                    f"factor={factor}: more than {MAX_LEVELS} levels on the way out; take a "
+                    "larger one"
+                )
+        if count == 1:
+            raise FractaljaxError(
+                "this window is an overview already: give --center X Y, or --auto, to zoom in"
+            )
+    try:
+        return [factor**k for k in reversed(range(count))]
+    except OverflowError:
+        raise FractaljaxError(
+            f"levels={count}, factor={factor}: the widest level leaves the range of float64"
+        ) from None
+
+
+def _wide(axis: Axis | Lattice, width: float) -> bool:
+    return width >= (WIDE if axis.scale == "log" else max(abs(axis.min), abs(axis.max)))
+
+
+def _plain(window: Window) -> Window:
+    """The same window with ends in one float64 value each."""
+    return Window(*(a.between(*_ends(a)) for a in window.axes))
+
+
+def _ends(axis: Axis | Lattice) -> tuple[float, float]:
+    middle = float(axis.center)
+    return middle - axis.span / 2, middle + axis.span / 2
+
+
+def _places(old: Axis | Lattice, new: Axis | Lattice) -> tuple[np.ndarray, np.ndarray]:
+    """For every sample of `new` a place in `old`, and whether it is the same number there."""
+    have, want = old.points(), new.points()
+    at = np.clip(np.searchsorted(have, want), 0, len(have) - 1)
+    return at, have[at] == want
+
+
+def _numbered(on_tile: Callable[[int, Progress], Any], level: int) -> Callable[[Progress], Any]:
+    return lambda progress: on_tile(level, progress)

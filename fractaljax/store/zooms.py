@@ -1,0 +1,101 @@
+"""A zoom sequence on disk: its plan, and a folder a level.
+
+DIR/zoom.json            what was asked for, and the centre
+DIR/level_000/           the widest level, an ordinary result
+DIR/level_001/ ...       `factor` times narrower each
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fractaljax import config
+from fractaljax.errors import FractaljaxError
+from fractaljax.field import Field
+from fractaljax.levels import Zoom
+from fractaljax.store import disk
+from fractaljax.store.stored import open_field
+
+FORMAT = 1
+
+
+def level_folder(path: str | Path, level: int) -> Path:
+    """Where a level is kept."""
+    return Path(path) / f"level_{level:03d}"
+
+
+def read_plan(path: str | Path) -> dict[str, Any] | None:
+    """The plan in a folder, or None where there is none.
+
+    Raises:
+        FractaljaxError: the file is damaged, or of a later format.
+    """
+    file = Path(path) / "zoom.json"
+    if not file.is_file():
+        return None
+    try:
+        found = json.loads(file.read_text())
+        known = found["format"] <= FORMAT
+        if known and not (
+            1 < found["factor"] < math.inf
+            and range(found["levels"])  # a whole number above 0
+            and isinstance(found["center"], list)
+        ):
+            raise ValueError
+    except (OSError, ValueError, KeyError, TypeError):
+        raise FractaljaxError(f"{file} is damaged or was not written by fractaljax") from None
+    if not known:
+        raise FractaljaxError(f"{file} has a format that this version does not read")
+    return found
+
+
+def write_plan(path: str | Path, plan: Mapping[str, Any]) -> None:
+    """Keeps a plan; a folder with another one is refused, but a zoom may go on deeper."""
+    path = Path(path)
+    fresh = json.loads(json.dumps({"format": FORMAT, **plan}))
+    found = read_plan(path)
+    deeper = found is None or fresh["levels"] > found["levels"]
+    same = {"levels": fresh["levels"]}
+    if found is not None and (differing := config.differences(found | same, fresh)):
+        raise FractaljaxError(
+            f"{path} holds another zoom; it differs in {'; '.join(differing)} "
+            "(stored -> asked). Choose another --out."
+        )
+    if deeper:
+        with disk.on_disk(path):
+            disk.replace(path / "zoom.json", json.dumps(fresh, indent=1) + "\n")
+
+
+def open_zoom(path: str | Path) -> Zoom:
+    """The zoom in a folder: its levels from the widest on, as far as they are trained whole.
+
+    Raises:
+        FractaljaxError: there is no zoom, or no level of it is complete.
+    """
+    path = Path(path)
+    plan = read_plan(path)
+    if plan is None:
+        raise FractaljaxError(f"{path}: no zoom here (there is no {path / 'zoom.json'})")
+    levels = []
+    for level in range(plan["levels"]):
+        folder = level_folder(path, level)
+        field = open_field(folder) if (folder / "field").exists() else None
+        if field is None or not field.done.all():
+            break
+        levels.append(field)
+    if not levels:
+        raise FractaljaxError(f"{path}: no level of this zoom is complete")
+    return Zoom(tuple(levels), float(plan["factor"]), path, plan)
+
+
+def open_result(path: str | Path) -> Field | Zoom:
+    """What a folder holds: the Field of a scan, or a Zoom."""
+    return open_field(path) if read_plan(path) is None else open_zoom(path)
+
+
+def open_levels(path: str | Path) -> tuple[Field, ...]:
+    """The Fields in a folder: the levels of a zoom, or the one field of a scan."""
+    found = open_result(path)
+    return found.levels if isinstance(found, Zoom) else (found,)
