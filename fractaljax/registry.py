@@ -12,7 +12,19 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from fractaljax.errors import FractaljaxError, unknown
 
-ROLES = ("model", "problem", "optimizer", "schedule", "rule", "fold", "colormap")
+ROLES = (
+    "model",
+    "problem",
+    "teacher",
+    "optimizer",
+    "schedule",
+    "callback",
+    "rule",
+    "fold",
+    "metric",
+    "comparison",
+    "colormap",
+)
 _PARTS: dict[str, dict[str, Callable]] = {role: {} for role in ROLES}
 _HOMES = {"colormap": "fractaljax.view.colours"}  # the other roles live in fractaljax.parts
 
@@ -27,8 +39,7 @@ class Argument(NamedTuple):
     @property
     def traced(self) -> bool:
         """Whether the argument may be a traced value, hence an axis."""
-        kinds = get_args(self.annotation) if _is_union(self.annotation) else (self.annotation,)
-        return float in kinds
+        return float in kinds(self.annotation)
 
 
 def register(role: str, name: str) -> Callable[[Callable], Callable]:
@@ -88,5 +99,7 @@ def _of(role: str) -> dict[str, Callable]:
     return _PARTS[role]
 
 
-def _is_union(annotation: Any) -> bool:
-    return get_origin(annotation) in (Union, types.UnionType)
+def kinds(annotation: Any) -> tuple[Any, ...]:
+    """The types that an annotation allows: `float | None` allows two."""
+    union = get_origin(annotation) in (Union, types.UnionType)
+    return get_args(annotation) if union else (annotation,)

@@ -41,7 +41,7 @@ class Part:
 
     def __init__(self, name: str, /, **args: Any):
         object.__setattr__(self, "name", name)
-        frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in args.items()}
+        frozen = {k: _frozen(v) for k, v in args.items()}
         object.__setattr__(self, "args", tuple(sorted(frozen.items())))
 
     def __getitem__(self, argument: str) -> Any:
@@ -58,9 +58,14 @@ class Spec:
     Args:
         model, problem, optimizer, schedule: parts of these roles.
         rule: a change of the network during training, or None.
-        fold: what is recorded; several at once are allowed.
+        fold: what is recorded of every step; several at once are allowed.
+        metric: what is evaluated every so many steps, as curves; several at once.
+        callback: what changes at some step: the size of the batches, the learning rate.
         steps: updates of the weights, `T`.
+        evaluations: how often metrics are evaluated, at steps 0, k, 2 k, ... with
+            `k = max(1, steps // evaluations)`; 0 where there are no metrics.
         seed: root of all random streams; may be an axis.
+        data_seed, model_seed, batch_seed: roots of single streams instead; may be axes too.
         dtype: `float32` or `float64`, of weights, data and readings.
         redraw: every pixel has weights, data and batches of its own, a function of its values.
         draws: `fold_in` (a stream a purpose), or `legacy`: keys and generator of the paper's
@@ -76,8 +81,14 @@ class Spec:
     schedule: Part = Part("constant")
     rule: Part | None = None
     fold: tuple[Part, ...] = (Part("measure"),)
+    metric: tuple[Part, ...] = ()
+    callback: tuple[Part, ...] = ()
     steps: int = 500
+    evaluations: int = 0
     seed: int = 0
+    data_seed: int | None = None
+    model_seed: int | None = None
+    batch_seed: int | None = None
     dtype: str = "float32"
     redraw: bool = False
     draws: str = "fold_in"
@@ -88,8 +99,9 @@ class Spec:
             object.__setattr__(self, name, value)
         if not 1 <= self.steps <= MAX_STEPS:
             raise FractaljaxError(f"steps={self.steps}: allowed are 1 to {MAX_STEPS}")
-        if not 0 <= self.seed < 2**32:
-            raise FractaljaxError(f"seed={self.seed}: allowed are 0 to {2**32 - 1}")
+        for name in SEEDS:
+            if not 0 <= (getattr(self, name) or 0) < 2**32:
+                raise FractaljaxError(f"{name}={getattr(self, name)}: allowed are 0 to {2**32 - 1}")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise unknown(name, getattr(self, name), allowed)
@@ -101,19 +113,30 @@ class Spec:
             part = getattr(self, role)
             if part is not None or role != "rule":
                 object.__setattr__(self, role, _filled(role, role, part))
-        folds = self.fold if isinstance(self.fold, tuple | list) else (self.fold,)
-        if not folds or len({getattr(f, "name", f) for f in folds}) < len(folds):
-            raise FractaljaxError("fold: at least one is needed, and each name once")
-        folds = tuple(_filled("fold", f"fold.{getattr(f, 'name', f)}", f) for f in folds)
-        object.__setattr__(self, "fold", folds)
+        for role in MANY_ROLES:
+            object.__setattr__(self, role, filled_many(role, getattr(self, role)))
+        if bool(self.metric) != bool(self.evaluations) or self.evaluations < 0:
+            needed = "above 0" if self.metric else "0: there is no metric"
+            raise FractaljaxError(f"evaluations={self.evaluations}: must be {needed}")
+
+    @property
+    def every(self) -> int:
+        """Steps between two evaluations of the metrics, the first at step 0."""
+        return max(1, self.steps // self.evaluations) if self.evaluations else self.steps
+
+    @property
+    def evaluated(self) -> range:
+        """The steps at which metrics are evaluated, `K` of them, before the step's update."""
+        return range(0, self.steps if self.evaluations else 0, self.every)
 
     def parts(self) -> Iterable[tuple[str, Part]]:
         """`(prefix of its paths, part)` for every part of the Spec."""
         for role in PART_ROLES:
             if getattr(self, role) is not None:
                 yield role, getattr(self, role)
-        for part in self.fold:
-            yield f"fold.{part.name}", part
+        for role in MANY_ROLES:
+            for part in getattr(self, role):
+                yield f"{role}.{part.name}", part
 
     def paths(self) -> dict[str, Any]:
         """Every path of the Spec and its value."""
@@ -151,21 +174,43 @@ class Spec:
                 parts[prefix] = Part(part.name, **dict(part.args) | {argument: value})
             else:
                 fields[argument] = value
-        folds = tuple(part for prefix, part in parts.items() if prefix.startswith("fold."))
         roles = {role: parts[role] for role in PART_ROLES if role in parts}
-        return dataclasses.replace(self, fold=folds, **roles, **fields)
+        many = {
+            role: tuple(p for prefix, p in parts.items() if prefix.startswith(f"{role}."))
+            for role in MANY_ROLES
+        }
+        return dataclasses.replace(self, **roles, **many, **fields)
 
     def _may_trace(self, path: str) -> bool:
         prefix, _, argument = path.rpartition(".")
         if not prefix:
-            return argument == "seed"
+            return argument in SEEDS
         role = prefix.split(".")[0]
         return registry.arguments(role, dict(self.parts())[prefix].name)[argument].traced
 
 
-FIELDS = {"steps": int, "seed": int, "dtype": str, "redraw": bool, "draws": str}
+FIELDS = {
+    "steps": int,
+    "evaluations": int,
+    "seed": int,
+    "data_seed": int | None,
+    "model_seed": int | None,
+    "batch_seed": int | None,
+    "dtype": str,
+    "redraw": bool,
+    "draws": str,
+}
+SEEDS = ("seed", "data_seed", "model_seed", "batch_seed")
 CHOICES = {"dtype": ("float32", "float64"), "draws": ("fold_in", "legacy")}
 PART_ROLES = ("model", "problem", "optimizer", "schedule", "rule")
+MANY_ROLES = ("fold", "metric", "callback")  # of these a Spec has any number
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples and blocks as tuples of pairs, so that a part can be hashed."""
+    if isinstance(value, Mapping):
+        return tuple((k, _frozen(v)) for k, v in value.items())
+    return tuple(_frozen(v) for v in value) if isinstance(value, list | tuple) else value
 
 
 def facets(spec: Spec, values: Mapping[str, Iterable[Any]]) -> list[Spec]:
@@ -187,12 +232,18 @@ def build(spec: Spec, role: str, hparams: Mapping[str, Any]) -> Any:
     The one place where a tracer meets its factory.
 
     Returns:
-        The contract of the role (see `types`); for `fold` a tuple of folds; None without a rule.
+        The contract of the role (see `types`); a tuple of them for `fold`, `metric` and
+        `callback`; None without a rule.
     """
-    if role == "fold":
-        return tuple(_made("fold", f"fold.{part.name}", part, hparams) for part in spec.fold)
+    if role in MANY_ROLES:
+        return build_many(role, getattr(spec, role), hparams)
     part = getattr(spec, role)
     return None if part is None else _made(role, role, part, hparams)
+
+
+def build_many(role: str, parts: Iterable[Part], hparams: Mapping[str, Any]) -> tuple[Any, ...]:
+    """`build` for parts that stand side by side, each under its own name."""
+    return tuple(_made(role, f"{role}.{part.name}", part, hparams) for part in parts)
 
 
 def _made(role: str, prefix: str, part: Part, hparams: Mapping[str, Any]) -> Any:
@@ -200,6 +251,15 @@ def _made(role: str, prefix: str, part: Part, hparams: Mapping[str, Any]) -> Any
     factory = registry.lookup(role, part.name)
     with at(prefix):
         return factory(**args)
+
+
+def filled_many(role: str, parts: Any) -> tuple[Part, ...]:
+    """Parts that stand side by side, complete; each name once."""
+    parts = parts if isinstance(parts, tuple | list) else (parts,)
+    names = [str(getattr(part, "name", part)) for part in parts]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise FractaljaxError(f"{role}: '{twice[0]}' is named twice; each name once")
+    return tuple(_filled(role, f"{role}.{n}", p) for n, p in zip(names, parts, strict=True))
 
 
 def _filled(role: str, prefix: str, part: Any) -> Part:
@@ -223,9 +283,9 @@ def _filled(role: str, prefix: str, part: Any) -> Part:
 
 def _convert(path: str, annotation: Any, value: Any) -> Any:
     """The value in its declared type: `1e-3`, which YAML reads as text, becomes a number."""
-    kinds = getattr(annotation, "__args__", (annotation,))
+    kinds = registry.kinds(annotation)
     wanted = " or ".join(
-        "null" if k is type(None) else getattr(k, "__name__", str(k)) for k in kinds
+        "null" if k is type(None) else k.__name__ if isinstance(k, type) else str(k) for k in kinds
     )
     wrong = FractaljaxError(f"{path}={value!r}: takes {wanted}")
     if isinstance(value, bool) and bool not in kinds:

@@ -15,10 +15,11 @@ Stream = Callable[[Any], Key]  # the i-th key of a random stream
 
 
 class Data(NamedTuple):
-    """Points to fit: `x` is `[N, I]`, `y` is `[N, O]`."""
+    """Points to fit. `y` may be a tree of what targets are made of; its last leaf is `[N, O]`."""
 
-    x: Array
-    y: Array
+    x: Array  # [N, I]
+    y: Tree  # [N, O]
+    test: Tree = ()  # Data that no gradient sees; () where there are none
 
 
 class Model(NamedTuple):
@@ -32,6 +33,7 @@ class Model(NamedTuple):
     draw: Callable[[Key, Array, int], Tree]  # (key, x, O) -> standard normals, like params
     init: Callable[[Tree], Tree]  # (draw) -> params
     apply: Callable[[Tree, Array], Array]  # (params, x) -> [N, O]
+    linear: bool = False  # whether `apply` is linear in x: a product of the layers' kernels
 
 
 class Problem(NamedTuple):
@@ -39,8 +41,14 @@ class Problem(NamedTuple):
 
     source: Callable[[], Tree]  # () -> arrays on the host; () where all is drawn
     load: Callable[[Key, Tree, Callable[[int, int], int]], Data]  # (key, source, count(I, O))
-    loss: Callable[[Array, Array], Array]  # (outputs [N, O], targets [N, O]) -> scalar
+    loss: Callable[[Array, Tree], Array]  # (outputs [N, O], targets as in Data.y) -> scalar
     batch: Callable[[Stream, Array, Data], Data] | None  # (stream, t, data); None: full batch
+    residuals: Callable[[Array, Tree], Array] | None = None
+    # (outputs, targets as in Data.y) -> [N, O] whose mean square the loss is; None: another loss
+    fresh: bool = False  # whether every batch is drawn anew; then no training set is fixed
+    moments: Callable[[Data], Data] | None = None
+    # (data) -> I points on which a linear model has the same loss: the second moments of the data
+    resized: Callable[[int], "Problem"] | None = None  # the same with another size of its batches
 
 
 class Optimizer(Protocol):
@@ -89,6 +97,42 @@ class Fold(NamedTuple):
     final: Callable[[Tree, int], dict[str, Array]]  # (carry, T) -> named readings
 
 
+class Evaluation(NamedTuple):
+    """A network as a Metric sees it, before the update of its step.
+
+    What nobody reads costs nothing. `train` and `test` are samples, not moments.
+    """
+
+    params: Tree
+    train: Tree  # Data, or () where every batch is drawn anew
+    test: Tree  # Data, or () where the problem has none
+    train_loss: Array
+    test_loss: Array
+    apply: Callable[[Tree, Array], Array]  # (params, x) -> [N, O]
+    linear: bool  # as Model.linear
+    residuals: Callable[[Tree, Data], Array]
+    # (params, data) -> outputs minus targets [N, O], whose mean square the loss is
+    loss: Callable[[Tree, Data], Array]  # (params, data) -> scalar, mean over the points
+    grad: Callable[[Tree, Data], Tree]  # (params, data) -> gradient of `loss`
+    hvp: Callable[[Tree, Data, Tree], Tree]  # (params, data, v) -> Hessian of `loss` times v
+    each: Callable[[Callable, Tree], Tree]  # (function, tree): over the leading axis, side by side
+    loop: Callable[[Callable, Tree], Tree]  # the same one after the other: less memory
+
+
+Metric = Callable[[Evaluation], dict[str, Array]]  # named readings, each of any fixed shape
+Comparison = Callable[[Evaluation, Evaluation], dict[str, Array]]  # of a pair in lockstep
+
+
+class Callback(NamedTuple):
+    """What changes while a network trains, from the step of its name on, before the update.
+
+    `batches` are static, as the size of a batch is a shape; `factor` may hold traced values.
+    """
+
+    batches: tuple[tuple[int, int], ...] = ()  # (step, batch size; 0: full batch)
+    factor: Callable[[Array], Array] | None = None  # (t) -> factor on every learning rate
+
+
 class State(NamedTuple):
     """Everything a training carries from step to step: arrays only."""
 
@@ -96,3 +140,4 @@ class State(NamedTuple):
     opt: Tree
     rule: Tree
     fold: Tree
+    metric: Tree = ()  # name -> [K, ...], NaN until it is evaluated

@@ -1,6 +1,7 @@
 """One function a verb: arguments in, exit code out."""
 
 import argparse
+import functools
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,7 @@ def bench(arguments: argparse.Namespace) -> int:
     fractal.prepare(spec.dtype, arguments.devices)
     names, mesh = scan.check(spec, window), plan.mesh(arguments.devices)
     chunks = plan.candidates(spec, names, mesh, plan.SAMPLE_PIXELS)
-    rates = plan.measure(spec, window, names, mesh, chunks)
+    rates = plan.measure(spec, names, functools.partial(plan.sample, window), mesh, chunks)
     best = max(rates, key=lambda chunk: rates[chunk])
     device = mesh.devices.flat[0]
     print(f"{name}, {spec.dtype}, {mesh.size} x {device.platform} ({device.device_kind})")

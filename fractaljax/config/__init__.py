@@ -4,12 +4,14 @@ Text becomes *raw settings* (`text`), one *tree* an experiment (`trees`, `facets
 Window (`to_spec`); `to_tree` is the way back.
 """
 
+from fractaljax.config.course import Setting, setting
 from fractaljax.config.experiment import Experiment, experiments
 from fractaljax.config.text import load_plugins, parse, read
 from fractaljax.config.to_tree import as_tree, differences, digest, dump, label
 
 __all__ = [
     "Experiment",
+    "Setting",
     "as_tree",
     "differences",
     "digest",
@@ -19,4 +21,5 @@ __all__ = [
     "load_plugins",
     "parse",
     "read",
+    "setting",
 ]

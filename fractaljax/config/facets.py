@@ -9,7 +9,7 @@ import yaml
 from fractaljax import registry
 from fractaljax.config.trees import DEFAULTS
 from fractaljax.errors import FractaljaxError
-from fractaljax.spec import ALIASES, FIELDS, PART_ROLES, crossed
+from fractaljax.spec import ALIASES, FIELDS, MANY_ROLES, PART_ROLES, crossed
 
 MAX_FACETS = 10_000
 
@@ -17,16 +17,16 @@ MAX_FACETS = 10_000
 def facets(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Lists where a single value belongs, crossed: one dictionary of paths a combination."""
     lists: dict[str, list] = {}
-    for key in (*PART_ROLES, "fold", *FIELDS, *ALIASES):
+    for key in (*PART_ROLES, *MANY_ROLES, *FIELDS, *ALIASES):
         value = tree.get(key)
         if isinstance(value, list) and key in (*FIELDS, *ALIASES):
             lists[key] = value
         elif isinstance(value, Mapping):
-            blocks = value.items() if key == "fold" else [("", value)]
+            blocks = value.items() if key in MANY_ROLES else [("", value)]
             for name, block in blocks:
                 if not isinstance(name, str) or "." in name:
-                    continue  # no name of a fold: refused where it is looked up
-                prefix = f"fold.{name}" if key == "fold" else key
+                    continue  # no name of a part: refused where it is looked up
+                prefix = f"{key}.{name}" if key in MANY_ROLES else key
                 lists |= {
                     f"{prefix}.{k}": v for k, v in block.items() if _is_facet(key, name, block, k)
                 }
@@ -48,16 +48,21 @@ def facet_name(name: str, variant: Mapping[str, Any]) -> str:
     return "_".join(parts)
 
 
-def _is_facet(role: str, fold: str, block: Mapping[str, Any], key: str) -> bool:
+def _is_facet(role: str, part: str, block: Mapping[str, Any], key: str) -> bool:
     """Whether a list stands where a single value belongs (not where a tuple does)."""
     value = block[key]
     if not (isinstance(value, list) and isinstance(key, str) and key.isidentifier()):
         return False  # what is no name of an argument is refused with the others
     if key == "name":
         return True
-    names = block.get("name", fold) if role != "fold" else fold
+    names = block.get("name", part) if role in PART_ROLES else part
     for name in names if isinstance(names, list) else [names or DEFAULTS.get(role)]:
         schema = registry.arguments(role, str(name))
-        if key in schema and "tuple" in str(schema[key].annotation):
-            return any(isinstance(v, list) for v in value)
+        if key in schema and (depth := str(schema[key].annotation).count("tuple")):
+            return _depth(value) > depth
     return True
+
+
+def _depth(value: Any) -> int:
+    """How many lists lie in each other."""
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0

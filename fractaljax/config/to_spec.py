@@ -7,7 +7,7 @@ from fractaljax.config.text import check_mapping
 from fractaljax.config.to_tree import label
 from fractaljax.config.trees import DEFAULTS
 from fractaljax.errors import FractaljaxError, unknown
-from fractaljax.spec import ALIASES, FIELDS, PART_ROLES, Part, Spec
+from fractaljax.spec import ALIASES, FIELDS, MANY_ROLES, PART_ROLES, Part, Spec
 from fractaljax.window import Axis, Lattice, Window
 
 WINDOW = ("x", "y", "resolution")
@@ -32,6 +32,14 @@ RANGES = {  # where an axis runs when nobody says: (min, max, scale), wide enoug
 
 def to_spec(tree: Mapping[str, Any]) -> tuple[Spec, Window]:
     """The Spec and Window of one canonical tree without facets."""
+    spec = to_training(tree)
+    if not (spec.fold or spec.metric):
+        raise FractaljaxError("fold: at least one is needed where there is no metric")
+    return spec, _window(spec, tree.get("window", {}), tree.get("axes", {}))
+
+
+def to_training(tree: Mapping[str, Any]) -> Spec:
+    """The Spec of one canonical tree without facets."""
     spec = _spec({k: v for k, v in tree.items() if k not in ALIASES})
     aliased = {k: v for k, v in tree.items() if k in ALIASES}
     for alias in aliased:
@@ -40,9 +48,7 @@ def to_spec(tree: Mapping[str, Any]) -> tuple[Spec, Window]:
             raise FractaljaxError(
                 f"{alias} and {prefix}.{argument} are one setting; give one of them"
             )
-    if aliased:
-        spec = spec.updated(aliased)
-    return spec, _window(spec, tree.get("window", {}), tree.get("axes", {}))
+    return spec.updated(aliased) if aliased else spec
 
 
 def _spec(tree: Mapping[str, Any]) -> Spec:
@@ -52,10 +58,18 @@ def _spec(tree: Mapping[str, Any]) -> Spec:
             given[role] = None if tree[role] is None else _part(role, dict(tree[role]))
             if given[role] is None and role != "rule":
                 raise FractaljaxError(f"{role}: a name is needed; only rule may be null")
-    if "fold" in tree:
-        folds = {name: _arguments(f"fold.{name}", args) for name, args in tree["fold"].items()}
-        given["fold"] = tuple(Part(name, **args) for name, args in folds.items())
+    for role in MANY_ROLES:
+        if role in tree:
+            given[role] = to_parts(role, tree[role])
+    if tree.get("metric") and "fold" not in tree:
+        given["fold"] = ()  # curves are asked for: a reading of every step would only cost time
     return Spec(**given)
+
+
+def to_parts(role: str, tree: Mapping[str, Any]) -> tuple[Part, ...]:
+    """Parts that stand side by side, from a canonical `{name: arguments}`."""
+    args = {name: _arguments(f"{role}.{name}", block) for name, block in tree.items()}
+    return tuple(Part(name, **block) for name, block in args.items())
 
 
 def _part(role: str, block: dict[str, Any]) -> Part | None:

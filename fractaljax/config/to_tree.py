@@ -3,13 +3,13 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 
 from fractaljax.errors import FractaljaxError
-from fractaljax.spec import ALIASES, FIELDS, PART_ROLES, Part, Spec
+from fractaljax.spec import ALIASES, FIELDS, MANY_ROLES, PART_ROLES, Part, Spec
 from fractaljax.window import Axis, Lattice, Window
 
 
@@ -20,16 +20,27 @@ def dump(spec: Spec, window: Window) -> str:
 
 def as_tree(spec: Spec, window: Window) -> dict[str, Any]:
     """The full settings as plain nested dictionaries, in the form of a config file."""
-    tree: dict[str, Any] = {}
-    for role in PART_ROLES:
-        part = getattr(spec, role)
-        tree[role] = None if part is None else {"name": part.name, **_plain(part)}
-    tree["fold"] = {part.name: _plain(part) for part in spec.fold}
-    tree |= {name: getattr(spec, name) for name in FIELDS}
+    tree = training_tree(spec)
     axes = {a.path: _range(a) for a in window.axes}
     y = window.y.path if window.y else None
     resolution = window.x.n if window.y is None else [window.x.n, window.y.n]
     return tree | {"axes": axes, "window": {"x": window.x.path, "y": y, "resolution": resolution}}
+
+
+def training_tree(spec: Spec) -> dict[str, Any]:
+    """`as_tree` of what is trained, without a window."""
+    tree: dict[str, Any] = {}
+    for role in PART_ROLES:
+        part = getattr(spec, role)
+        tree[role] = None if part is None else {"name": part.name, **_plain(part)}
+    for role in MANY_ROLES:
+        tree[role] = parts_tree(getattr(spec, role))
+    return tree | {name: getattr(spec, name) for name in FIELDS}
+
+
+def parts_tree(parts: Iterable[Part]) -> dict[str, Any]:
+    """Parts that stand side by side."""
+    return {part.name: _plain(part) for part in parts}
 
 
 def _range(axis: Axis | Lattice) -> dict[str, Any]:
@@ -67,4 +78,8 @@ def label(spec: Spec, path: str) -> str:
 
 
 def _plain(part: Part) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in part.args}
+    return {k: _listed(v) for k, v in part.args}
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(v) for v in value] if isinstance(value, tuple) else value

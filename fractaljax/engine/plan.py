@@ -7,12 +7,14 @@ cache folder.
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import math
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +26,8 @@ from fractaljax.engine import program
 from fractaljax.engine.program import PIXELS
 from fractaljax.engine.streams import shared_draws
 from fractaljax.errors import FractaljaxError
-from fractaljax.spec import Spec
+from fractaljax.pair import Course, Pair
+from fractaljax.spec import SEEDS, Spec
 from fractaljax.window import Tile, Window
 
 CPU_CHUNKS = tuple(2**k for k in range(13))  # thousands pay for a network of one weight
@@ -122,30 +125,36 @@ def choose_chunk(spec: Spec, window: Window, names: tuple[str, ...], mesh: Mesh,
         return known
     if window.size * spec.steps >= WORTH_MEASURING or mesh.devices.flat[0].platform != "cpu":
         pixels = math.prod(window.tile_shape(tile))
-        rates = measure(spec, window, names, mesh, candidates(spec, names, mesh, pixels))
+        chunks = candidates(spec, names, mesh, pixels)
+        rates = measure(spec, names, functools.partial(sample, window), mesh, chunks)
         return max(rates, key=lambda chunk: rates[chunk])
     return estimated_chunk(spec)
 
 
-def remembered_chunk(spec: Spec, names: tuple[str, ...], mesh: Mesh) -> int | None:
+def remembered_chunk(spec: Course, names: tuple[str, ...], mesh: Mesh) -> int | None:
     """The best chunk as it was measured on this machine, if it was."""
     known = _wisdom().get(_wisdom_key(spec, names, mesh))
     return int(known["chunk"]) if known else None
 
 
-def estimated_chunk(spec: Spec) -> int:
+def estimated_chunk(spec: Course) -> int:
     """Networks whose activations and weights fit the cache of a core, as a power of two."""
-    data, weights, _ = shared_draws(dataclasses.replace(spec, redraw=False))
-    widths = sum(leaf.shape[-1] for leaf in jax.tree.leaves(weights) if leaf.ndim > 1)
-    points = data.x.shape[0]
-    weights = sum(leaf.size for leaf in jax.tree.leaves(weights))
-    values = points * widths + weights
+    sides = spec.sides.values() if isinstance(spec, Pair) else [spec]
+    values = sum(_values(side) for side in sides)
     network = 3 * values * np.dtype(spec.dtype).itemsize  # forward, backward and products
     fitting = [c for c in CPU_CHUNKS if c * network <= CACHE_OF_A_CORE]
     return fitting[-1] if fitting else 1
 
 
-def candidates(spec: Spec, names: tuple[str, ...], mesh: Mesh, pixels: int) -> list[int]:
+def _values(spec: Spec) -> int:
+    """Activations and weights of one network."""
+    draws = shared_draws(dataclasses.replace(spec, redraw=False))
+    weights = jax.tree.leaves(draws.weights)
+    widths = sum(leaf.shape[-1] for leaf in weights if leaf.ndim > 1)
+    return draws.whole.x.shape[0] * widths + sum(leaf.size for leaf in weights)
+
+
+def candidates(spec: Course, names: tuple[str, ...], mesh: Mesh, pixels: int) -> list[int]:
     """Chunks worth a try: around the estimate on CPU, the largest that fit on an accelerator."""
     share = max(1, pixels // mesh.size)  # of one device
     device = mesh.devices.flat[0]
@@ -174,14 +183,21 @@ def largest_chunk(temporary: Any, free: int) -> int:
 
 
 def measure(
-    spec: Spec, window: Window, names: tuple[str, ...], mesh: Mesh, chunks: list[int]
+    spec: Course,
+    names: tuple[str, ...],
+    sampled: Callable[[int], np.ndarray],
+    mesh: Mesh,
+    chunks: list[int],
 ) -> dict[int, float]:
-    """Network-steps a second for each chunk, on rows of neighbours from across the window; the
-    best is kept as wisdom."""
-    short = dataclasses.replace(spec, steps=min(spec.steps, SAMPLE_STEPS))
+    """Network-steps a second for each chunk; the best is kept as wisdom.
+
+    Args:
+        sampled: number of points -> as many of those that are to be trained, `[P, A]`.
+    """
+    short = shortened(spec)
     ready: dict[int, tuple[program.Program, np.ndarray]] = {}
     for chunk in chunks:
-        points = _sample(window, max(SAMPLE_PIXELS, chunk * mesh.size))
+        points = sampled(max(SAMPLE_PIXELS, chunk * mesh.size))
         try:
             tile = program.compile_tile(short, names, len(points), chunk, mesh)
             tile.run(points)
@@ -202,7 +218,15 @@ def measure(
     return rates
 
 
-def _sample(window: Window, pixels: int) -> np.ndarray:
+def shortened(spec: Course) -> Course:
+    """The same training with few steps, evaluated as often in proportion."""
+    if not spec.evaluations:
+        return spec.updated({"steps": min(spec.steps, SAMPLE_STEPS)})
+    count = max(1, min(SAMPLE_STEPS, spec.steps) // spec.every)
+    return spec.updated({"steps": count * spec.every, "evaluations": count})
+
+
+def sample(window: Window, pixels: int) -> np.ndarray:
     """Runs of neighbours from eight rows spread over the window, `[pixels, A]`."""
     ny, nx = window.grid
     run = -(-pixels // SAMPLE_ROWS)
@@ -216,19 +240,19 @@ def _sample(window: Window, pixels: int) -> np.ndarray:
     return np.resize(points, (pixels, points.shape[1]))  # a small window is gone through again
 
 
-def _temporary_bytes(spec: Spec, names: tuple[str, ...], mesh: Mesh, chunk: int) -> int:
+def _temporary_bytes(spec: Course, names: tuple[str, ...], mesh: Mesh, chunk: int) -> int:
     compiled = program.compile_tile(spec, names, chunk * mesh.size, chunk, mesh).compiled
     return compiled.memory_analysis().temp_size_in_bytes
 
 
-def _wisdom_key(spec: Spec, names: tuple[str, ...], mesh: Mesh) -> str:
+def _wisdom_key(spec: Course, names: tuple[str, ...], mesh: Mesh) -> str:
     """What the best chunk depends on: machine, axes and static settings; no plain float, seed or
     number of steps."""
     device = mesh.devices.flat[0]
     static = {
         path: value
         for path, value in spec.paths().items()
-        if not isinstance(value, float) and path not in ("seed", "steps")
+        if not isinstance(value, float) and path.split(".")[-1] not in ("steps", *SEEDS)
     }
     parts = [(prefix, part.name) for prefix, part in spec.parts()]
     machine = (device.platform, device.device_kind, mesh.size, cores(), jax.__version__)

@@ -16,11 +16,15 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fractaljax.engine import train
-from fractaljax.engine.streams import Draws, draw, generator, shared_draws, source_of
+from fractaljax.engine import lockstep, train
+from fractaljax.engine.descent import Hparams
+from fractaljax.engine.streams import generator
+from fractaljax.errors import FractaljaxError
 from fractaljax.ledger import Reading
-from fractaljax.spec import Spec
+from fractaljax.pair import Course, Pair
 from fractaljax.types import Array, Tree
+
+Common = Tree  # what all pixels share: a source on disk, draws
 
 STEPS_A_CHECK = 10  # between two looks at whether all networks of a chunk are settled
 PIXELS = "pixels"  # the one axis of the mesh
@@ -43,7 +47,7 @@ class _Layout(NamedTuple):
 
 
 def compile_tile(
-    spec: Spec, names: tuple[str, ...], pixels: int, chunk: int, mesh: Mesh
+    spec: Course, names: tuple[str, ...], pixels: int, chunk: int, mesh: Mesh
 ) -> Program:
     """The program that trains up to `pixels` pixels; compiled once for all tiles of a size.
 
@@ -60,14 +64,13 @@ def compile_tile(
 
 
 @functools.lru_cache(maxsize=32)
-def _compiled(spec: Spec, names: tuple[str, ...], layout: _Layout, mesh: Mesh) -> Program:
-    own = draws_of_its_own(spec, names)
-    common = source_of(spec) if own else shared_draws(spec)
+def _compiled(spec: Course, names: tuple[str, ...], layout: _Layout, mesh: Mesh) -> Program:
+    common = _common(spec, names)
     split, whole = NamedSharding(mesh, P(PIXELS)), NamedSharding(mesh, P())
     common = jax.tree.map(lambda leaf: jax.device_put(leaf, whole), common)
 
-    def local(values: Array, words: Array, live: Array, common: Tree) -> dict[str, Array]:
-        one = functools.partial(_train_chunk, spec, names, own, common)
+    def local(values: Array, words: Array, live: Array, common: Common) -> dict[str, Array]:
+        one = functools.partial(_train_chunk, spec, names, common)
         return jax.lax.map(lambda c: one(*c), (values, words, live))
 
     program = jax.jit(
@@ -93,25 +96,28 @@ def _compiled(spec: Spec, names: tuple[str, ...], layout: _Layout, mesh: Mesh) -
 
 
 @functools.lru_cache(maxsize=64)
-def readings(spec: Spec, names: tuple[str, ...]) -> Mapping[str, Reading]:
+def readings(spec: Course, names: tuple[str, ...]) -> Mapping[str, Reading]:
     """Name, shape and dtype of what one network reads, in the order of the folds, without
     compiling anything; whatever a step refuses is refused here, before a store is made."""
-    own = draws_of_its_own(spec, names)
-    common = source_of(spec) if own else shared_draws(spec)
+    common = _common(spec, names)
     values, words, _ = _arguments(np.zeros((1, len(names))), spec, _Layout(1, 1, 1))
     order: list[str] = []  # noted while tracing: what comes out of it is sorted by name
 
-    def one(hparams: train.Hparams, words: Array) -> dict[str, Array]:
-        draws = _own_draws(spec, common, hparams, words) if own else common
-        state = train.begin(spec, hparams, draws)
-        state = train.step(spec, hparams, draws, jnp.zeros((), jnp.int32), state)
-        out = train.reading(spec, hparams, state)
+    def one(hparams: Hparams, words: Array, common: Common) -> dict[str, Array]:
+        course, t = course_of(spec), jnp.zeros((), jnp.int32)
+        draws = course.drawn(spec, common, hparams, words)
+        state = course.begin(spec, hparams, draws)
+        state = course.evaluate(spec, hparams, draws, t, state)
+        state = course.step(spec, hparams, draws, t, state)
+        out = course.reading(spec, hparams, state)
         order.extend(out)
         return out
 
     with generator(spec):
         hparams = dict(zip(names, values[0, 0], strict=True))
-        out = jax.eval_shape(one, hparams, words[0, 0])
+        out = jax.eval_shape(one, hparams, words[0, 0], common)
+    if not order:
+        raise FractaljaxError("nothing is recorded: a fold or a metric is needed")
     return types.MappingProxyType({k: Reading(out[k].shape, out[k].dtype.name) for k in order})
 
 
@@ -121,28 +127,31 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text
 
 
-def draws_of_its_own(spec: Spec, names: tuple[str, ...]) -> bool:
-    """Whether every pixel has its own data and weights."""
-    return spec.redraw or "seed" in names
+def course_of(spec: Course) -> Any:
+    """The module that trains: one network, or two in lockstep."""
+    return lockstep if isinstance(spec, Pair) else train
 
 
 def _train_chunk(
-    spec: Spec,
+    spec: Course,
     names: tuple[str, ...],
-    own: bool,
-    common: Tree,
+    common: Common,
     values: Array,
     words: Array,
     live: Array,
 ) -> dict[str, Array]:
     """Trains a chunk: `values` `[chunk, A]`; nothing at all where `live` is false."""
+    course = course_of(spec)
     hparams = dict(zip(names, values.T, strict=True))
-    draw_own = jax.vmap(functools.partial(_own_draws, spec, common))
-    draws, axes = (draw_own(hparams, words), 0) if own else (common, None)
-    begin = jax.vmap(functools.partial(train.begin, spec), in_axes=(0, axes))
-    step = jax.vmap(functools.partial(train.step, spec), in_axes=(0, axes, None, 0))
-    settled = jax.vmap(functools.partial(train.settled, spec))
-    reading = jax.vmap(functools.partial(train.reading, spec))
+    axes = course.drawn_axes(spec, names)
+    drawn = functools.partial(course.drawn, spec, common)
+    draws = jax.vmap(drawn, out_axes=axes)(hparams, words)
+    begin = jax.vmap(functools.partial(course.begin, spec), in_axes=(0, axes))
+    evaluate = jax.vmap(functools.partial(course.evaluate, spec), in_axes=(0, axes, None, 0))
+    step = jax.vmap(functools.partial(course.step, spec), in_axes=(0, axes, None, 0))
+    settled = jax.vmap(functools.partial(course.settled, spec))
+    reading = jax.vmap(functools.partial(course.reading, spec))
+    stride = spec.every if spec.evaluations else STEPS_A_CHECK
 
     def going(carry):
         t, state = carry
@@ -150,11 +159,8 @@ def _train_chunk(
 
     def some(carry):
         t, state = carry
-        count = (
-            STEPS_A_CHECK
-            if spec.steps % STEPS_A_CHECK == 0
-            else jnp.minimum(STEPS_A_CHECK, spec.steps - t)
-        )
+        state = evaluate(hparams, draws, t, state)
+        count = stride if spec.steps % stride == 0 else jnp.minimum(stride, spec.steps - t)
         state = jax.lax.fori_loop(0, count, lambda i, s: step(hparams, draws, t + i, s), state)
         return t + count, state
 
@@ -162,16 +168,12 @@ def _train_chunk(
     return reading(hparams, jax.lax.while_loop(going, some, start)[1])
 
 
-def _own_draws(spec: Spec, source: Tree, hparams: train.Hparams, words: Array) -> Draws:
-    """Draws of one pixel, from its values and not from its place: the same point has the same
-    networks in every window."""
-    key = jax.random.key(jnp.asarray(hparams.get("seed", spec.seed)).astype(jnp.uint32))
-    for i in range(words.shape[-1]):
-        key = jax.random.fold_in(key, words[i])
-    return draw(spec, key, source)
+def _common(spec: Course, names: tuple[str, ...]) -> Common:
+    """What all pixels share, as an argument of the program."""
+    return course_of(spec).common(spec, names)
 
 
-def _arguments(points: np.ndarray, spec: Spec, layout: _Layout) -> list[np.ndarray]:
+def _arguments(points: np.ndarray, spec: Course, layout: _Layout) -> list[np.ndarray]:
     """Values, identity words and liveness of every chunk, in the order the devices hold them."""
     chunks, chunk = layout.chunks, layout.chunk
     missing = chunks * chunk - len(points)

@@ -6,76 +6,135 @@ because another option changed.
 
 import contextlib
 import functools
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
 from fractaljax.errors import at
+from fractaljax.pair import Course
 from fractaljax.spec import Spec, build
 from fractaljax.types import Array, Data, Key, Problem, Stream, Tree
 
 TAGS = {"data": 0, "init": 1, "batches": 2}
+OWN_SEEDS = {"data": "data_seed", "init": "model_seed", "batches": "batch_seed"}
 PUBLISHED_BATCH_SEED = 42  # of the paper's notebook: minibatches do not depend on the seed there
+
+
+class Streams(NamedTuple):
+    """The key of every purpose; the names are those of `TAGS`."""
+
+    data: Key
+    init: Key
+    batches: Key
 
 
 class Draws(NamedTuple):
     """What one training starts from."""
 
-    data: Data
+    data: Tree  # Data
     weights: Tree  # standard normals; `Model.init` turns them into weights
     batches: Key  # one key; in legacy draws one a step, `[T]`
+    moments: Tree = ()  # of the data, as Data, where they serve instead of all points
+
+    @property
+    def whole(self) -> Data:
+        """What a loss on all points needs."""
+        return self.moments or self.data
 
 
-def generator(spec: Spec) -> contextlib.AbstractContextManager:
+def generator(spec: Course) -> contextlib.AbstractContextManager:
     """The random generator a Spec asks for, while something is traced, lowered or drawn."""
     return jax.threefry_partitionable(spec.draws != "legacy")
 
 
 def stream(spec: Spec, key: Key, purpose: str) -> Key:
-    """The key of a purpose; the published splits in legacy draws."""
+    """The key of a purpose under a root; the published splits in legacy draws."""
     if spec.draws == "legacy":
         rest, init = jax.random.split(key)
         return {"data": rest, "init": init, "batches": _published_batches(spec)}[purpose]
     return jax.random.fold_in(key, TAGS[purpose])
 
 
-def batch_stream(spec: Spec, batches: Key) -> Stream:
-    """The i-th key of the batch stream, as `Problem.batch` asks for it."""
+def streams(spec: Spec, values: Mapping[str, Any], words: Array | None = None) -> Streams:
+    """The keys of a network, from its seeds and not from its place.
+
+    Args:
+        values: canonical path -> value; seeds among them win over the Spec's.
+        words: `[W]` uint32 that tell this network from others of the same seeds.
+    """
+
+    def one(purpose: str) -> Key:
+        own = OWN_SEEDS[purpose]
+        name = own if own in values or getattr(spec, own) is not None else "seed"
+        seed = values.get(name, getattr(spec, name))
+        key = jax.random.key(jnp.asarray(seed).astype(jnp.uint32))
+        for word in () if words is None else words:
+            key = jax.random.fold_in(key, word)
+        return stream(spec, key, purpose)
+
+    return Streams(*map(one, TAGS))
+
+
+def own_purposes(spec: Spec, names: Iterable[str]) -> frozenset[str]:
+    """The purposes for which every pixel has a stream of its own."""
+    names = set(names)
+    return frozenset(
+        purpose
+        for purpose, own in OWN_SEEDS.items()
+        if spec.redraw or own in names or ("seed" in names and getattr(spec, own) is None)
+    )
+
+
+def batch_stream(spec: Spec, batches: Key, phase: int = 0) -> Stream:
+    """The i-th key of the batch stream, as `Problem.batch` asks for it; another stream for every
+    phase that another size of the batches begins."""
     if spec.draws == "legacy":
         return lambda i: batches[i]
+    if phase:
+        batches = jax.random.fold_in(batches, 2**32 - phase)  # no step and no epoch is as large
     return lambda i: jax.random.fold_in(batches, i)
 
 
-def draw(spec: Spec, key: Key, source: Tree, dtype: str | None = None) -> Draws:
-    """Data and initial weights of one network.
-
-    Args:
-        key: root of all streams.
-        source: arrays that the problem read from disk.
-        dtype: of the draw itself; it is rounded to the Spec's afterwards. None: the Spec's.
-    """
-    model, problem = build(spec, "model", {}), build(spec, "problem", {})
-    precise = contextlib.nullcontext() if dtype is None else jax.enable_x64(dtype == "float64")
-    with precise:
-        data_key, init_key = stream(spec, key, "data"), stream(spec, key, "init")
-        with at("problem"):
-            data = problem.load(data_key, source, functools.partial(count_parameters, spec))
-        weights = model.draw(init_key, data.x, data.y.shape[-1])
-        data, weights = cast((data, weights), spec.dtype)
-    return Draws(data, weights, stream(spec, key, "batches"))
+def draw_data(spec: Spec, key: Key, source: Tree) -> tuple[Data, Tree]:
+    """The data of one network and their moments, from the key of their stream."""
+    problem = build(spec, "problem", {})
+    with at("problem"):
+        data = problem.load(key, source, functools.partial(count_parameters, spec))
+    return data, moments(spec, data)
 
 
 def draw_weights(spec: Spec, key: Key, data: Data) -> Tree:
-    """Initial weights alone, for data at hand; in float64, rounded, where the key is concrete."""
+    """Standard normals in the shape of the weights, from the key of their stream."""
+    return build(spec, "model", {}).draw(key, data.x, outputs(data))
+
+
+def drawn_precisely(spec: Spec, key: Key, data: Data) -> Tree:
+    """Initial weights for data at hand; in float64, rounded, where the key is concrete."""
     traced = isinstance(key, Tracer)
     precise = contextlib.nullcontext() if traced else jax.enable_x64(True)
     now = contextlib.nullcontext() if traced else jax.ensure_compile_time_eval()
     with now, precise:
-        x = jnp.zeros(data.x.shape)  # only its shape counts
-        weights = build(spec, "model", {}).draw(stream(spec, key, "init"), x, data.y.shape[-1])
-        return cast(weights, spec.dtype)
+        blank = data._replace(x=jnp.zeros(data.x.shape))  # only its shape counts
+        return cast(draw_weights(spec, stream(spec, key, "init"), blank), spec.dtype)
+
+
+def moments(spec: Spec, data: Data) -> Tree:
+    """Data of `I` points on which the Spec's model has the same loss as on these `N`, test data
+    alike; () where only the points themselves will do, or are fewer."""
+    problem = build(spec, "problem", {})
+    points, inputs = data.x.shape
+    if problem.moments is None or not build(spec, "model", {}).linear or points <= inputs:
+        return ()
+    test = problem.moments(data.test) if data.test else ()
+    return problem.moments(data)._replace(test=test)
+
+
+def outputs(data: Data) -> int:
+    """Targets of a point, `O`."""
+    return jax.tree.leaves(data.y)[-1].shape[-1]
 
 
 @functools.lru_cache(maxsize=8)
@@ -83,14 +142,17 @@ def shared_draws(spec: Spec) -> Draws:
     """The draw that all pixels share, made in float64 and rounded, so that a float32 scan trains
     the same networks as a float64 one."""
     with generator(spec), jax.enable_x64(True):
-        source = cast(build(spec, "problem", {}).source(), "float64")
-        return draw(spec, jax.random.key(spec.seed), source, "float64")
+        keys = streams(spec, {})
+        data, summed = draw_data(spec, keys.data, cast(source_of(spec), "float64"))
+        weights = draw_weights(spec, keys.init, data)
+        data, summed, weights = cast((data, summed, weights), spec.dtype)
+    return Draws(data, weights, keys.batches, summed)
 
 
 def source_of(spec: Spec) -> Tree:
-    """What the problem reads from disk, in the Spec's dtype; an argument of the program."""
+    """What the problem reads from disk; an argument of the program."""
     problem: Problem = build(spec, "problem", {})
-    return cast(problem.source(), spec.dtype)
+    return problem.source()
 
 
 def count_parameters(spec: Spec, inputs: int, outputs: int) -> int:

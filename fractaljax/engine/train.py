@@ -1,22 +1,42 @@
 """One network, from its first weights to its reading. No batch axis in sight."""
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from fractaljax.engine.streams import Draws, batch_stream, draw_weights, generator, stream
-from fractaljax.errors import FractaljaxError, at
+from fractaljax.engine import descent, metrics
+from fractaljax.engine.descent import Hparams
+from fractaljax.engine.streams import (
+    TAGS,
+    Draws,
+    cast,
+    draw_data,
+    draw_weights,
+    drawn_precisely,
+    generator,
+    moments,
+    own_purposes,
+    shared_draws,
+    source_of,
+    stream,
+    streams,
+)
+from fractaljax.errors import FractaljaxError
 from fractaljax.spec import Spec, build
 from fractaljax.types import Array, Data, Key, Snapshot, State, Tree
 
-Hparams = Mapping[str, Any]  # canonical path -> scalar, concrete or traced
+
+class Common(NamedTuple):
+    """What networks side by side share."""
+
+    source: Tree
+    draws: Draws
 
 
 def train(spec: Spec, hparams: Hparams, key: Key, data: Data) -> dict[str, Array]:
-    """Trains one network and returns what its folds read.
+    """Trains one network and returns what its folds and metrics read.
 
     Args:
         spec: what to train.
@@ -26,7 +46,8 @@ def train(spec: Spec, hparams: Hparams, key: Key, data: Data) -> dict[str, Array
         data: `x` `[N, I]`, `y` `[N, O]`.
 
     Returns:
-        Reading name -> array, as the folds of the Spec define them.
+        Reading name -> array, as the folds and metrics of the Spec define them; a metric gives a
+        curve, `[K, ...]` for the `K` steps of `spec.evaluated`.
 
     Raises:
         FractaljaxError: JAX is not in the Spec's precision, or a path is not traced.
@@ -34,18 +55,27 @@ def train(spec: Spec, hparams: Hparams, key: Key, data: Data) -> dict[str, Array
     check_precision(spec)
     hparams = {spec.traced(name): value for name, value in hparams.items()}
     with generator(spec):
-        draws = Draws(data, draw_weights(spec, key, data), stream(spec, key, "batches"))
+        weights = drawn_precisely(spec, key, data)
+        batches = stream(spec, key, "batches")
+        draws = Draws(data, weights, batches, moments(spec, data))
+        stride = spec.every if spec.metric else 1
 
         def going(carry: tuple[Array, State]) -> Array:
             t, state = carry
             return (t < spec.steps) & ~settled(spec, hparams, state)
 
-        def one(carry: tuple[Array, State]) -> tuple[Array, State]:
+        def some(carry: tuple[Array, State]) -> tuple[Array, State]:
             t, state = carry
-            return t + 1, step(spec, hparams, draws, t, state)
+            state = evaluate(spec, hparams, draws, t, state)
+            count = jnp.minimum(stride, spec.steps - t)
+
+            def one(i: Array, state: State) -> State:
+                return step(spec, hparams, draws, t + i, state)
+
+            return t + count, jax.lax.fori_loop(0, count, one, state)
 
         start = jnp.zeros((), jnp.int32), begin(spec, hparams, draws)
-        return reading(spec, hparams, jax.lax.while_loop(going, one, start)[1])
+        return reading(spec, hparams, jax.lax.while_loop(going, some, start)[1])
 
 
 def check_precision(spec: Spec) -> None:
@@ -57,6 +87,45 @@ def check_precision(spec: Spec) -> None:
         )
 
 
+def common(spec: Spec, names: tuple[str, ...]) -> Common:
+    """What networks along these axes share: draws, and what the problem reads from disk where
+    every network draws data of its own from it."""
+    own = own_purposes(spec, names)
+    source = cast(source_of(spec), spec.dtype) if "data" in own else ()
+    return Common(source, _shared(spec, own))
+
+
+def drawn(spec: Spec, common: Common, hparams: Hparams, words: Array) -> Draws:
+    """The draws of one network: its own, from its values and not from its place, so that the same
+    point has the same networks in every window, and those that all share."""
+    own, shared = own_purposes(spec, hparams), common.draws
+    keys = streams(spec, hparams, words)
+    data, summed, weights = shared.data, shared.moments, shared.weights
+    if "data" in own:
+        data, summed = cast(draw_data(spec, keys.data, common.source), spec.dtype)
+    if "init" in own:
+        weights = cast(draw_weights(spec, keys.init, data), spec.dtype)
+    batches = keys.batches if "batches" in own else shared.batches
+    return Draws(data, weights, batches, summed)
+
+
+def drawn_axes(spec: Spec, names: tuple[str, ...]) -> Draws:
+    """Which of the draws have an axis over the networks: 0, or None where all share them."""
+    own = own_purposes(spec, names)
+    data = 0 if "data" in own else None
+    return Draws(data, 0 if "init" in own else None, 0 if "batches" in own else None, data)
+
+
+def _shared(spec: Spec, own: frozenset[str]) -> Draws:
+    """The shared draws, without what no network takes."""
+    if own == set(TAGS):
+        return Draws((), (), ())
+    draws = shared_draws(spec)
+    if "data" in own:
+        draws = draws._replace(data=(), moments=())
+    return draws._replace(weights=()) if "init" in own else draws
+
+
 def begin(spec: Spec, hparams: Hparams, draws: Draws) -> State:
     """The state before the first step."""
     params = build(spec, "model", hparams).init(draws.weights)
@@ -64,60 +133,61 @@ def begin(spec: Spec, hparams: Hparams, draws: Draws) -> State:
     params, rule_state = (params, ()) if rule is None else rule.init(params)
     opt = build(spec, "optimizer", hparams).init(params)
     folds = build(spec, "fold", hparams)
-    return State(params, opt, rule_state, tuple(f.init(params, spec.steps) for f in folds))
+    carries = tuple(f.init(params, spec.steps) for f in folds)
+    curves = ()
+    if spec.metric:
+        curves = metrics.blank(spec, lambda p: metrics.values(spec, hparams, draws, p), params)
+    return State(params, opt, rule_state, carries, curves)
+
+
+def evaluate(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State) -> State:
+    """Adds a point to every curve; `t` is one of `spec.evaluated`."""
+    if not spec.metric:
+        return state
+    alive = metrics.finite(state.params)
+    values = metrics.values(spec, hparams, draws, state.params)
+    return state._replace(metric=metrics.appended(state.metric, t // spec.every, alive, values))
 
 
 def step(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State) -> State:
     """One step: loss and gradient, folds, update, rule."""
     apply = build(spec, "model", hparams).apply
-    loss, grads = _loss_and_grads(spec, hparams, draws, t, state.params)
-    fold = _folded(
-        spec, hparams, Snapshot(t, spec.steps - t, loss, grads, state.params, apply), state
-    )
+    loss, grads = descent.loss_and_gradient(spec, hparams, draws, t, state.params)
+    snapshot = Snapshot(t, spec.steps - t, loss, grads, state.params, apply)
+    fold = _folded(spec, hparams, snapshot, state)
     updates, opt = build(spec, "optimizer", hparams).update(grads, state.opt, state.params)
-    schedule = build(spec, "schedule", hparams)
-    if schedule is not None:
-        factor = jnp.asarray(schedule(t, spec.steps), spec.dtype)
-        updates = jax.tree.map(lambda u: factor * u, updates)
+    for factor in descent.factors(spec, hparams, t):
+        updates = jax.tree.map(lambda u, factor=factor: factor * u, updates)
     params = jax.tree.map(lambda p, u: p + u, state.params, updates)
     rule, rule_state = build(spec, "rule", hparams), state.rule
     if rule is not None:
         params, opt, rule_state = rule.update(params, opt, grads, rule_state, t)
-    return State(params, opt, rule_state, fold)
+    return State(params, opt, rule_state, fold, state.metric)
 
 
 def settled(spec: Spec, hparams: Hparams, state: State) -> Array:
     """Whether no later step can change any reading."""
     folds = zip(build(spec, "fold", hparams), state.fold, strict=True)
-    return jnp.all(jnp.stack([f.settled(c) for f, c in folds]))
+    still = [f.settled(c) for f, c in folds]
+    if spec.metric:
+        still.append(~state.metric.alive)
+    return jnp.all(jnp.stack(still))
 
 
 def reading(spec: Spec, hparams: Hparams, state: State) -> dict[str, Array]:
-    """What the folds read in the end."""
+    """What the folds read in the end, and the curves of the metrics."""
+    found = [
+        fold.final(carry, spec.steps)
+        for fold, carry in zip(build(spec, "fold", hparams), state.fold, strict=True)
+    ]
+    if spec.metric:
+        found.append(state.metric.values)
     readings: dict[str, Array] = {}
-    for fold, carry in zip(build(spec, "fold", hparams), state.fold, strict=True):
-        final = fold.final(carry, spec.steps)
-        if twice := sorted(set(final) & set(readings)):
-            raise FractaljaxError(f"fold: two folds record '{twice[0]}'")
-        readings |= final
+    for some in found:
+        if twice := sorted(set(some) & set(readings)):
+            raise FractaljaxError(f"fold: '{twice[0]}' is recorded twice")
+        readings |= some
     return readings
-
-
-def _loss_and_grads(
-    spec: Spec, hparams: Hparams, draws: Draws, t: Array, params: Tree
-) -> tuple[Array, Tree]:
-    """The loss on all data, and the gradient on the batch of this step."""
-    problem = build(spec, "problem", hparams)
-    apply = build(spec, "model", hparams).apply
-
-    def loss(params: Tree, data: Data) -> Array:
-        return problem.loss(apply(params, data.x), data.y)
-
-    if problem.batch is None:
-        return jax.value_and_grad(loss)(params, draws.data)
-    with at("problem"):
-        batch = problem.batch(batch_stream(spec, draws.batches), t, draws.data)
-    return loss(params, draws.data), jax.grad(loss)(params, batch)
 
 
 def _folded(spec: Spec, hparams: Hparams, snapshot: Snapshot, state: State) -> tuple[Tree, ...]:

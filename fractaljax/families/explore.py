@@ -13,7 +13,7 @@ import numpy as np
 from fractaljax.engine import plan, scan, streams
 from fractaljax.errors import FractaljaxError
 from fractaljax.families.points import Trainer
-from fractaljax.spec import Part, Spec, build
+from fractaljax.spec import Part, Spec
 from fractaljax.window import Window
 
 FOLDS = ("measure", "status")  # what every map records
@@ -57,12 +57,12 @@ def check_size(spec: Spec) -> None:
     depth, batch = (spec.paths().get(p) or 0 for p in ("model.depth", "problem.batch"))
     _refuse_above(MAX_LAYERS, depth, "layers")  # of thousands, the shapes alone take seconds
     with streams.generator(spec):
-        source = build(spec, "problem", {}).source
-        data, weights = jax.eval_shape(
-            lambda: streams.draw(spec, jax.random.key(0), source())[:2]  # only shapes are needed
-        )
+        data, weights = jax.eval_shape(lambda: _drawn(spec))  # only shapes are needed
     layers = [leaf for leaf in jax.tree.leaves(weights) if leaf.ndim > 1]
-    size, values = sum(leaf.size for leaf in layers), data.x.size + data.y.size
+    size, values = (
+        sum(leaf.size for leaf in layers),
+        sum(leaf.size for leaf in jax.tree.leaves(data)),
+    )
     points = max(data.x.shape[0], batch)  # a batch may hold a point many times
     numbers = size + values * points // data.x.shape[0]
     numbers += points * sum(leaf.shape[-1] for leaf in layers)
@@ -70,6 +70,13 @@ def check_size(spec: Spec) -> None:
     _refuse_above(MAX_LAYERS, len(layers), "layers")
     _refuse_above(MAX_NUMBERS, numbers, "numbers (weights, data, activations)")
     _refuse_above(MAX_WORK, work, "multiplications a training")
+
+
+def _drawn(spec: Spec) -> tuple[Any, Any]:
+    """Data and initial weights."""
+    key = jax.random.key(0)
+    data, _ = streams.draw_data(spec, key, streams.source_of(spec))
+    return data, streams.draw_weights(spec, key, data)
 
 
 def _refuse_above(most: float, found: float, what: str) -> None:

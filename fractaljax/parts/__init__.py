@@ -4,6 +4,28 @@ A file here imports `types`, `registry` and `errors`, never the engine and never
 that registers parts.
 """
 
-from fractaljax.parts import datasets, folds, models, optimizers, problems, rules, schedules
+from fractaljax.parts import (
+    callbacks,
+    datasets,
+    folds,
+    models,
+    optimizers,
+    problems,
+    rules,
+    schedules,
+    teacher,
+    teachers,
+)
 
-__all__ = ["datasets", "folds", "models", "optimizers", "problems", "rules", "schedules"]
+__all__ = [
+    "callbacks",
+    "datasets",
+    "folds",
+    "models",
+    "optimizers",
+    "problems",
+    "rules",
+    "schedules",
+    "teacher",
+    "teachers",
+]

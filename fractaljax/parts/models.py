@@ -170,12 +170,7 @@ def mlp(
         return Mlp(width, depth, outputs, residual, bias, parametrisation, act)
 
     def draw(key: Key, x: Array, outputs: int) -> Tree:
-        shapes = jax.eval_shape(module(outputs).init, key, x)["params"]
-        keys = jax.random.split(key, depth)  # one a layer, as published
-        return {
-            name: {"kernel": jax.random.normal(keys[i], shapes[name]["kernel"].shape)}
-            for i, name in enumerate(sorted(shapes))
-        }
+        return _normals(key, module(outputs), x)
 
     def init(draws: Tree) -> Tree:
         params = {}
@@ -224,7 +219,67 @@ def linear(start: float = 1.0, spread: float = 0.0) -> Model:
         outputs = params["layer_000"]["kernel"].shape[-1]
         return Linear(outputs).apply({"params": params}, x)
 
-    return Model(draw, init, apply)
+    return Model(draw, init, apply, linear=True)
+
+
+class DeepLinear(nn.Module):
+    """A product of matrices; see `deep_linear`."""
+
+    num_hidden: int
+    hidden_dim: int
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x = x.T
+        for i in range(self.num_hidden + 1):
+            features = self.outputs if i == self.num_hidden else self.hidden_dim
+            x = Dense(features, 1.0, False, name=f"layer_{i:03d}")(x)
+        return x.T
+
+
+@register("model", "deep_linear")
+def deep_linear(num_hidden: int = 3, hidden_dim: int = 100, gamma: float = 1.0) -> Model:
+    """Deep linear network `W_L ... W_1 x`; all entries start as N(0, hidden_dim^-gamma).
+
+    The scale of all layers, first and last too, is that of the hidden width (arXiv:2106.15933):
+    `gamma` of 0.5 is called standard, 0.75 the neural tangent kernel's (with four layers), 1 mean
+    field, and from 1.5 on training goes from saddle to saddle. Inputs and outputs are the data's.
+
+    Args:
+        num_hidden: hidden layers; there is one more layer of weights.
+        hidden_dim: units of each.
+        gamma: minus the exponent of the variance.
+    """
+    if num_hidden < 0 or hidden_dim < 1:
+        raise FractaljaxError(
+            f"num_hidden={num_hidden}, hidden_dim={hidden_dim}: at least 0 and 1 are needed"
+        )
+
+    def module(outputs: int) -> DeepLinear:
+        return DeepLinear(num_hidden, hidden_dim, outputs)
+
+    def draw(key: Key, x: Array, outputs: int) -> Tree:
+        return _normals(key, module(outputs), x)
+
+    def init(draws: Tree) -> Tree:
+        return jax.tree.map(lambda normal: normal * hidden_dim ** (-gamma / 2), draws)
+
+    def apply(params: Tree, x: Array) -> Array:
+        outputs = params[max(params)]["kernel"].shape[-1]
+        return module(outputs).apply({"params": params}, x)
+
+    return Model(draw, init, apply, linear=True)
+
+
+def _normals(key: Key, module: nn.Module, x: Array) -> Tree:
+    """Standard normals in the shape of the kernels, a key a layer, as published."""
+    shapes = jax.eval_shape(module.init, key, x)["params"]
+    keys = jax.random.split(key, len(shapes))
+    return {
+        name: {"kernel": jax.random.normal(keys[i], shapes[name]["kernel"].shape)}
+        for i, name in enumerate(sorted(shapes))
+    }
 
 
 def _kind(i: int, depth: int) -> str:

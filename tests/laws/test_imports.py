@@ -15,12 +15,14 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
     "axis": {"errors"},
     "window": {"axis", "errors"},
     "spec": {"errors", "registry"},
-    "config": {"errors", "registry", "spec", "window"},
+    "pair": {"errors", "spec"},
+    "runs": {"errors", "view"},  # view only to show itself in a notebook
+    "config": {"errors", "pair", "registry", "spec", "window"},
     "field": {"errors", "spec", "window", "view"},  # view only to show itself in a notebook
     "ledger": {"field", "spec", "window"},
     "levels": {"field", "view"},  # as above
-    "store": {"config", "errors", "field", "ledger", "levels", "spec", "window"},
-    "engine": {"errors", "field", "ledger", "spec", "types", "window"},
+    "store": {"config", "errors", "field", "ledger", "levels", "runs", "spec", "window"},
+    "engine": {"errors", "field", "ledger", "pair", "spec", "types", "window"},
     "parts": {"errors", "registry", "types"},
     "analysis": {"errors"},
     "families": {
@@ -34,6 +36,8 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
         "store",
         "window",
         "levels",
+        "pair",
+        "runs",
     },
     "view": {
         "analysis",
@@ -45,6 +49,7 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
         "spec",
         "window",
         "levels",
+        "runs",
     },
     "explorer": {
         "axis",

@@ -27,7 +27,7 @@ def test_edge_of_a_quadratic():
         steps=4000,
         dtype="float64",
     )
-    data, weights, _ = shared_draws(spec)
+    data, weights, *_ = shared_draws(spec)
     features = np.asarray(data.x @ weights["layer_000"]["kernel"]) / 2 / 4  # 1/sqrt(4), then 1/4
     edge = 2 / np.linalg.eigvalsh(2 * features.T @ features / len(features))[-1]
     axis = fj.Axis("optimizer.lr_out", 0.98 * edge, 1.02 * edge, 40, scale="linear")

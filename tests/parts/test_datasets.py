@@ -151,13 +151,13 @@ class TestDigits:
     def test_a_subset_is_a_function_of_the_key(self):
         pytest.importorskip("sklearn")
         problem = datasets.digits(points=40, loss="mse", batch=8)
-        source = Data(*(jnp.asarray(a, jnp.float32) for a in problem.source()))
+        source = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), problem.source())
         load = jax.jit(lambda key: problem.load(key, source, None))
         data, again, other = load(KEY), load(KEY), load(jax.random.key(8))
         assert data.x.shape == (40, 64) and data.x.dtype == data.y.dtype == jnp.float32
         assert len(np.unique(data.x, axis=0)) == 40
-        rows = {x.tobytes(): y.tobytes() for x, y in zip(*map(np.array, source), strict=True)}
-        pairs = zip(*map(np.array, data), strict=True)
+        rows = {x.tobytes(): y.tobytes() for x, y in zip(*map(np.array, source[:2]), strict=True)}
+        pairs = zip(*map(np.array, data[:2]), strict=True)
         assert all(rows[x.tobytes()] == y.tobytes() for x, y in pairs)
         np.testing.assert_array_equal(data.x, again.x)
         assert not np.array_equal(data.x, other.x)
