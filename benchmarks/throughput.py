@@ -107,7 +107,7 @@ def _plain(spec: fj.Spec):
     """The network of the config, written out: initial weights, and one step of one network."""
     draws = shared_draws(spec)
     weights = [draws.weights[name]["kernel"] for name in sorted(draws.weights)]
-    x, y = draws.data
+    x, y = draws.data.x, draws.data.y
 
     def loss(params):
         first, last = params

@@ -13,11 +13,12 @@ import argparse
 from pathlib import Path
 from typing import NamedTuple
 
+import tables
+
 import fractaljax as fj
 from fractaljax.analysis.dimension import Dimension
 from fractaljax.families import dimension, zoom
 from fractaljax.view.dimension import save_dimension, told
-from fractaljax.view.files import replacing
 
 PUBLISHED = {
     "linear": 1.17,
@@ -28,8 +29,6 @@ PUBLISHED = {
     "offset": 1.98,
 }
 ROOT = Path(__file__).parents[1]
-README = ROOT / "experiments" / "README.md"
-MARKERS = "<!-- paper_dimensions -->", "<!-- /paper_dimensions -->"
 HEAD = (
     "| condition | published | published estimator, here | its null | box counting, 95 % interval "
     "| its null | levels pooled |\n|---|---|---|---|---|---|---|"
@@ -55,7 +54,7 @@ def main() -> None:
         rows.append(measure(condition, asked.resolution, asked.levels))
         print(line(rows[-1]), flush=True)
     size = f"{asked.resolution} x {asked.resolution} pixels, {asked.levels} levels a condition"
-    write("\n".join([f"{size}:", "", HEAD, *map(line, rows)]))
+    tables.write("paper_dimensions", "\n".join([f"{size}:", "", HEAD, *map(line, rows)]))
 
 
 def measure(condition: str, resolution: int, levels: int) -> Row:
@@ -84,20 +83,6 @@ def line(row: Row) -> str:
         cells += [told(found.pooled), told(found.null.pooled if found.null else None)]
     cells.append(f"{row.boxcount.pooled_levels} of {len(row.boxcount.levels)}")
     return f"| {' | '.join(cells)} |"
-
-
-def write(table: str) -> None:
-    """Puts the table between its markers, at the end of the file where there are none."""
-    text = README.read_text() if README.exists() else "# Experiments\n"
-    first, last = MARKERS
-    block = f"{first}\n{table}\n{last}"
-    if first in text:
-        before, _, rest = text.partition(first)
-        text = before + block + rest.partition(last)[2]
-    else:
-        text = f"{text.rstrip()}\n\n## Published dimensions\n\n{block}\n"
-    with replacing(README) as stream:
-        stream.write(text.encode())
 
 
 if __name__ == "__main__":

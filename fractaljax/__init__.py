@@ -21,13 +21,18 @@ if TYPE_CHECKING:
     from fractaljax.errors import FractaljaxError
     from fractaljax.families.fractal import load, prepare, scan
     from fractaljax.families.points import Trainer
+    from fractaljax.families.sweep import sweep
     from fractaljax.families.zoom import zoom
     from fractaljax.field import Field
     from fractaljax.levels import Zoom
+    from fractaljax.pair import Pair
     from fractaljax.registry import register
+    from fractaljax.runs import Run, Sweep
     from fractaljax.spec import Part, Spec, facets
     from fractaljax.store import open_result as open
+    from fractaljax.store.sweeps import load_run, load_sweep
     from fractaljax.types import Data, Fold, Model, Problem, Rule, Snapshot
+    from fractaljax.view.curves import plot, plot_comparative, plot_run, subtract_baseline
     from fractaljax.window import Window
 
 __version__ = "0.1.0"
@@ -36,6 +41,7 @@ _HOMES = {
     "Spec": "spec",  # what one training is
     "Part": "spec",
     "facets": "spec",
+    "Pair": "pair",  # two of them in lockstep
     "Axis": "axis",  # where to look
     "Lattice": "axis",
     "Window": "window",
@@ -43,11 +49,20 @@ _HOMES = {
     "prepare": "families.fractal",  # JAX's precision and devices, for scripts without a config
     "scan": "families.fractal",  # Spec, Window -> Field
     "zoom": "families.zoom",  # Spec, Window -> Zoom
+    "sweep": "families.sweep",  # a config and its words -> Sweep
     "Trainer": "families.points",  # Spec -> readings of any points
     "train": "engine.train",  # one network
     "Field": "field",  # the results
     "Zoom": "levels",
     "open": "store",  # a folder -> Field or Zoom
+    "Sweep": "runs",
+    "Run": "runs",
+    "load_sweep": "store.sweeps",
+    "load_run": "store.sweeps",
+    "plot": "view.curves",  # Runs and Sweeps as curves
+    "plot_run": "view.curves",
+    "plot_comparative": "view.curves",
+    "subtract_baseline": "view.curves",
     "Experiment": "config",
     "FractaljaxError": "errors",
     "register": "registry",  # parts of your own, and the contracts they fulfil

@@ -17,7 +17,8 @@ from fractaljax.engine import program, train
 from fractaljax.engine.plan import mesh
 from fractaljax.engine.streams import shared_draws
 from fractaljax.errors import FractaljaxError
-from fractaljax.spec import PART_ROLES, Part, Spec
+from fractaljax.pair import Course, Pair
+from fractaljax.spec import MANY_ROLES, PART_ROLES, Part, Spec
 from fractaljax.types import State, Tree
 from fractaljax.window import Axis, Window
 
@@ -34,21 +35,46 @@ def check(role: str, name: str) -> None:
     """
     if role == "colormap":
         raise FractaljaxError("a colour map is no part of a training; it has no laws here")
+    if role == "comparison":
+        state_is_stable(pair_with(name))
+        neighbours_do_not_matter(pair_with(name))
+        return
     spec = with_part(role, name)
-    for law in (refuses_unknown, state_is_stable, batch_equals_loop, scan_equals_train):
-        law(spec)
+    refuses_unknown(spec)
+    state_is_stable(spec)
+    if role != "metric":  # it reads a training and is no part of it
+        batch_equals_loop(spec)
+        scan_equals_train(spec)
     neighbours_do_not_matter(spec)
     every_axis_traces(spec, role)
 
 
 def with_part(role: str, name: str, spec: Spec | None = None) -> Spec:
-    """A small Spec with this part in it."""
+    """A small Spec with this part in it, of a linear network where the part needs one."""
     if spec is None:
         problem = Part("random_regression", points=8, inputs=4)
         dtype = "float64" if jax.config.values["jax_enable_x64"] else "float32"
         spec = Spec(model=Part("mlp", width=4), problem=problem, steps=STEPS, dtype=dtype)
+        if role in ("teacher", "metric", "callback"):
+            spec = _linear(spec, name if role == "teacher" else "diagonal")
+    if role == "teacher":
+        return spec
     part = Part(name)
-    return dataclasses.replace(spec, **{role: (part,) if role == "fold" else part})
+    more = {"evaluations": 3} if role == "metric" else {}
+    return dataclasses.replace(spec, **{role: (part,) if role in MANY_ROLES else part}, **more)
+
+
+def pair_with(name: str) -> Pair:
+    """A small Pair with this comparison."""
+    spec = dataclasses.replace(with_part("teacher", "diagonal"), fold=())
+    return Pair(spec, spec.updated({"batch_seed": 1}), (Part(name),), 3)
+
+
+def _linear(spec: Spec, matrix: str) -> Spec:
+    sizes = {"in_dim": 3, "out_dim": 3, "train_samples": 12, "test_samples": 6}
+    problem = Part("teacher", matrix=matrix, batch=4, **sizes)
+    model = Part("deep_linear", num_hidden=1, hidden_dim=4)
+    return dataclasses.replace(spec, model=model, problem=problem)
 
 
 def refuses_unknown(spec: Spec) -> None:
@@ -66,11 +92,16 @@ def refuses_unknown(spec: Spec) -> None:
             raise AssertionError(f"{role} '{part.name}' takes an argument that it does not have")
 
 
-def state_is_stable(spec: Spec) -> None:
+def state_is_stable(spec: Course) -> None:
     """Law 7: the carried state is arrays only, and a step keeps its structure and dtypes."""
-    draws = shared_draws(spec)
-    start = jax.eval_shape(lambda: train.begin(spec, {}, draws))
-    after = jax.eval_shape(lambda s: train.step(spec, {}, draws, jnp.int32(0), s), start)
+    course, t = program.course_of(spec), jnp.int32(0)
+    draws = course.drawn(spec, course.common(spec, ()), {}, None)
+
+    def stepped(state: Tree) -> Tree:
+        return course.step(spec, {}, draws, t, course.evaluate(spec, {}, draws, t, state))
+
+    start = jax.eval_shape(lambda: course.begin(spec, {}, draws))
+    after = jax.eval_shape(stepped, start)
     assert jax.tree.structure(start) == jax.tree.structure(after), "a step changes the structure"
     pairs = zip(jax.tree.leaves(start), jax.tree.leaves(after), strict=True)
     for a, b in pairs:
@@ -105,7 +136,7 @@ def scan_equals_train(spec: Spec) -> None:
             _close(pixels[name][i], value, spec.dtype, f"{name} at rate {rate}")
 
 
-def neighbours_do_not_matter(spec: Spec) -> None:
+def neighbours_do_not_matter(spec: Course) -> None:
     """Law 3: a reading does not depend on how long the neighbours run, nor on the place."""
     names = ("optimizer.lr_in",)
     window = Window(Axis(*names, 1e-2, 1e4, 16))

@@ -127,6 +127,14 @@ class Pair:
             spec.traced(path)
         return path
 
+    def batched(self, path: str) -> bool:
+        """As `Spec.batched`."""
+        side, _, rest = path.partition(".")
+        if side in SIDES:
+            return self.sides[side].batched(rest)
+        having = self._having(path).values()
+        return bool(having) and all(spec.batched(path) for spec in having)
+
     def updated(self, values: Mapping[str, Any]) -> "Pair":
         """A copy with other values at some paths."""
         changes: dict[str, dict[str, Any]] = {side: {} for side in SIDES}

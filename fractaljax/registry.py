@@ -41,6 +41,12 @@ class Argument(NamedTuple):
         """Whether the argument may be a traced value, hence an axis."""
         return float in kinds(self.annotation)
 
+    @property
+    def counts(self) -> bool:
+        """Whether the argument may be a number of something, for which a program that knows it is
+        smaller and faster."""
+        return int in kinds(self.annotation)
+
 
 def register(role: str, name: str) -> Callable[[Callable], Callable]:
     """Decorator: makes a factory known as `name` in its role.

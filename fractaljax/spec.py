@@ -163,6 +163,12 @@ class Spec:
             )
         return path
 
+    def batched(self, path: str) -> bool:
+        """Whether a sweep takes values of a canonical path as points of one program; a facet
+        otherwise, as numbers of something are even where they may be an axis."""
+        argument = self._argument(path)
+        return self._may_trace(path) and not (argument and argument.counts)
+
     def updated(self, values: Mapping[str, Any]) -> "Spec":
         """A copy with other values at some paths: `spec.updated({"model.depth": 3})`."""
         parts = {prefix: part for prefix, part in self.parts()}
@@ -182,11 +188,15 @@ class Spec:
         return dataclasses.replace(self, **roles, **many, **fields)
 
     def _may_trace(self, path: str) -> bool:
-        prefix, _, argument = path.rpartition(".")
+        argument = self._argument(path)
+        return path in SEEDS if argument is None else argument.traced
+
+    def _argument(self, path: str) -> registry.Argument | None:
+        """The schema of an argument of a part; None for a field."""
+        prefix, _, name = path.rpartition(".")
         if not prefix:
-            return argument in SEEDS
-        role = prefix.split(".")[0]
-        return registry.arguments(role, dict(self.parts())[prefix].name)[argument].traced
+            return None
+        return registry.arguments(prefix.split(".")[0], dict(self.parts())[prefix].name)[name]
 
 
 FIELDS = {

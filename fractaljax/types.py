@@ -110,13 +110,14 @@ class Evaluation(NamedTuple):
     test_loss: Array
     apply: Callable[[Tree, Array], Array]  # (params, x) -> [N, O]
     linear: bool  # as Model.linear
-    residuals: Callable[[Tree, Data], Array]
-    # (params, data) -> outputs minus targets [N, O], whose mean square the loss is
+    residuals: Callable[[Tree, Data], Array] | None
+    # (params, data) -> outputs minus targets [N, O], whose mean square the loss is; None: another
     loss: Callable[[Tree, Data], Array]  # (params, data) -> scalar, mean over the points
     grad: Callable[[Tree, Data], Tree]  # (params, data) -> gradient of `loss`
     hvp: Callable[[Tree, Data, Tree], Tree]  # (params, data, v) -> Hessian of `loss` times v
     each: Callable[[Callable, Tree], Tree]  # (function, tree): over the leading axis, side by side
     loop: Callable[[Callable, Tree], Tree]  # the same one after the other: less memory
+    repeat: Callable[[Callable, Tree, int], Tree]  # (step, carry, count), step(i, carry) -> carry
 
 
 Metric = Callable[[Evaluation], dict[str, Array]]  # named readings, each of any fixed shape

@@ -18,7 +18,9 @@ from fractaljax.spec import ALIASES, PART_ROLES, Spec
 from fractaljax.store import records
 
 ROOT = Path(__file__).parent.parent
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+ALL = sorted((ROOT / "configs").rglob("*.yaml"))
+PAIRS = sorted((ROOT / "configs").rglob("comparative/*.yaml"))
+CONFIGS = [path for path in ALL if path not in PAIRS]
 FUZZ = settings(deadline=None, max_examples=60)
 
 
@@ -59,6 +61,17 @@ def test_every_config_loads_builds_and_survives_a_round_trip(path):
         again = one(config.dump(spec, window))
         assert (again.spec, again.window) == (spec, window)
         assert config.digest(again.spec, again.window) == config.digest(spec, window)
+
+
+@pytest.mark.parametrize("path", PAIRS, ids=lambda p: p.stem)
+def test_every_pair_loads_builds_and_survives_a_round_trip(path):
+    from fractaljax.engine import program
+
+    setting = config.setting(config.read(path))
+    fj.prepare(setting.course.dtype)
+    assert program.readings(setting.course, ("a.model.gamma", "b.batch_seed"))
+    text = yaml.safe_dump(setting.tree())
+    assert config.setting(config.parse(text, "", "again")).course == setting.course
 
 
 def test_load_takes_the_first_experiment_by_default():

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from fractaljax.cli import audit, dimension, explore, render, verbs, video, zoom
+from fractaljax.cli import audit, dimension, explore, merge, render, sweep, verbs, video, zoom
 
 OVERVIEW = """examples:
   fractaljax scan configs/paper/tanh.yaml --only overview --resolution 256
@@ -81,6 +81,12 @@ def build() -> Parser:
     _scan(verb("scan", verbs.scan, "train a window, keep the field, draw it", SCAN))
     text = "train a sequence of ever narrower windows around one point"
     _zoom(verb("zoom", zoom.zoom, text, zoom.ZOOM))
+    text = "train every combination of settings, kept in one table of curves"
+    crossed = verb("sweep", sweep.sweep, text, sweep.SWEEP)
+    _add_source(crossed)
+    sweep.add_sweep(crossed)
+    joined = verb("merge", merge.merge, "join sweeps of several machines", merge.MERGE)
+    merge.add_merge(joined)
     text = "draw a stored field or a whole zoom again, in any form"
     _result(verb("render", render.render, text, render.RENDER), render.add_render)
     text = "a web page on this machine: a map that trains what one looks at"

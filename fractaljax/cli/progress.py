@@ -38,6 +38,39 @@ class Gauge:
             log.info("%s: %.1f %%, %s", self._title, 100 * done / total, note)
 
 
+class Stopper:
+    """Turns Ctrl-C into an end after the running piece of work. Use it as a context.
+
+    Args:
+        piece: what is finished first, in a word.
+    """
+
+    def __init__(self, piece: str):
+        self._piece = piece
+        self._asked = False  # whether Ctrl-C was pressed
+
+    def __enter__(self) -> "Stopper":
+        self._before = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt if the user asked to stop."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+    def _interrupt(self, *_: Any) -> None:
+        self.check()
+        self._asked = True
+        log.warning(
+            "stopping after this %s; Ctrl-C again stops at once (the %s is lost)",
+            self._piece,
+            self._piece,
+        )
+
+
 class Reporter:
     """Shows tiles as they come, and turns Ctrl-C into an end after the running tile.
 
@@ -45,17 +78,16 @@ class Reporter:
     """
 
     def __init__(self, title: str):
-        self._gauge = Gauge(title, "compiling")
-        self._asked = False  # whether Ctrl-C was pressed
+        self._gauge, self._stopper = Gauge(title, "compiling"), Stopper("tile")
         self._converged = self._seen = 0
 
     def __enter__(self) -> "Reporter":
-        self._before = signal.signal(signal.SIGINT, self._interrupt)
+        self._stopper.__enter__()
         self._gauge.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        self._stopper.__exit__(*error)
         self._gauge.__exit__(*error)
 
     def on_tile(self, progress: Any) -> None:
@@ -64,8 +96,8 @@ class Reporter:
         remaining = progress.left / rate
         note = f"{rate:,.0f} pixels/s, {duration(remaining)} left{self._share(progress.readings)}"
         self._gauge.show(progress.total - progress.left, progress.total, note)
-        if self._asked and progress.left:
-            raise KeyboardInterrupt
+        if progress.left:
+            self._stopper.check()
 
     def _share(self, readings: dict[str, Any]) -> str:
         """The share of networks that converged so far in this run, where a reading tells."""
@@ -78,12 +110,6 @@ class Reporter:
         self._converged += int(good.sum())
         self._seen += good.size
         return f", {100 * self._converged / self._seen:.1f} % converged"
-
-    def _interrupt(self, *_: Any) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
-        log.warning("stopping after this tile; Ctrl-C again stops at once (the tile is lost)")
 
 
 def _bar() -> Any:

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from fractaljax.config.facets import facet_name, facets
+from fractaljax.config.pairs import is_pair
 from fractaljax.config.text import load_plugins, parse_override
 from fractaljax.config.to_spec import to_spec
 from fractaljax.config.trees import canonical, layered, nested, placed
-from fractaljax.errors import unknown
+from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.spec import Spec
 from fractaljax.window import Window
 
@@ -42,6 +43,8 @@ def experiments(
     patches = [parse_override(text) for text in overrides]
     found, known = [], []
     for name, block in raw["experiments"].items():
+        if is_pair(block) or is_pair(raw["defaults"]):
+            raise FractaljaxError(f"{name} is a pair of networks: fractaljax sweep trains those")
         tree = layered(canonical(raw["defaults"]), canonical(block))
         for path, value in patches:
             tree = layered(tree, canonical(nested(path, value)))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from fractaljax.engine import descent
 from fractaljax.engine.descent import Hparams
-from fractaljax.engine.streams import Draws
+from fractaljax.engine.streams import Draws, moments
 from fractaljax.errors import FractaljaxError, at
 from fractaljax.pair import Course
 from fractaljax.spec import Spec, build
@@ -57,7 +57,7 @@ def evaluation(spec: Spec, hparams: Hparams, draws: Draws, params: Tree) -> Eval
     model, problem = build(spec, "model", hparams), build(spec, "problem", hparams)
 
     def loss(params: Tree, data: Data) -> Array:
-        return descent.loss(spec, hparams, params, data)
+        return descent.loss(spec, hparams, params, moments(spec, data) or data)
 
     def grad(params: Tree, data: Data) -> Tree:
         return jax.grad(loss)(params, data)
@@ -66,8 +66,7 @@ def evaluation(spec: Spec, hparams: Hparams, draws: Draws, params: Tree) -> Eval
         return jax.jvp(lambda p: grad(p, data), (params,), (direction,))[1]
 
     def residuals(params: Tree, data: Data) -> Array:
-        if problem.residuals is None:
-            raise FractaljaxError(f"problem '{spec.problem.name}': its loss is no mean square")
+        assert problem.residuals is not None
         return problem.residuals(model.apply(params, data.x), data.y)
 
     data, whole = draws.data, draws.whole
@@ -80,12 +79,13 @@ def evaluation(spec: Spec, hparams: Hparams, draws: Draws, params: Tree) -> Eval
         test_loss=loss(params, whole.test) if data.test else nothing,
         apply=model.apply,
         linear=model.linear,
-        residuals=residuals,
+        residuals=None if problem.residuals is None else residuals,
         loss=loss,
         grad=grad,
         hvp=hvp,
         each=lambda function, tree: jax.vmap(function)(tree),
         loop=jax.lax.map,
+        repeat=lambda step, carry, count: jax.lax.fori_loop(0, count, step, carry),
     )
 
 

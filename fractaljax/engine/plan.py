@@ -154,6 +154,19 @@ def _values(spec: Spec) -> int:
     return draws.whole.x.shape[0] * widths + sum(leaf.size for leaf in weights)
 
 
+def multiplications(spec: Course) -> float:
+    """Of one step of one network, roughly: forward, backward and the gradients of the weights."""
+    sides = spec.sides.values() if isinstance(spec, Pair) else [spec]
+    total = 0.0
+    for side in sides:
+        draws = shared_draws(dataclasses.replace(side, redraw=False))
+        points = draws.whole.x.shape[0]
+        batch = side.paths().get("problem.batch") or points
+        weights = sum(leaf.size for leaf in jax.tree.leaves(draws.weights))
+        total += 3.0 * min(points, batch) * weights
+    return total
+
+
 def candidates(spec: Course, names: tuple[str, ...], mesh: Mesh, pixels: int) -> list[int]:
     """Chunks worth a try: around the estimate on CPU, the largest that fit on an accelerator."""
     share = max(1, pixels // mesh.size)  # of one device

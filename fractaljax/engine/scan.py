@@ -172,13 +172,15 @@ def _first_line(error: BaseException) -> str:
 
 def run_record(mesh: Mesh, started: str, wall: float, pixels: int) -> dict[str, Any]:
     """What there is to know about one run."""
-    device = mesh.devices.flat[0]
+    about = {"started": started, "wall_s": round(wall, 3), "pixels": pixels}
+    return about | machine_record(mesh)
+
+
+def machine_record(mesh: Mesh) -> dict[str, Any]:
+    """By what something is trained: devices, versions, commit."""
     return {
-        "started": started,
-        "wall_s": round(wall, 3),
-        "pixels": pixels,
         "devices": mesh.size,
-        "device_kind": device.device_kind,
+        "device_kind": mesh.devices.flat[0].device_kind,
         "versions": {name: _version(name) for name in VERSIONED},
         "git": _git_revision(),
     }

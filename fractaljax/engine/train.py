@@ -24,6 +24,7 @@ from fractaljax.engine.streams import (
     streams,
 )
 from fractaljax.errors import FractaljaxError
+from fractaljax.pair import Course
 from fractaljax.spec import Spec, build
 from fractaljax.types import Array, Data, Key, Snapshot, State, Tree
 
@@ -78,7 +79,7 @@ def train(spec: Spec, hparams: Hparams, key: Key, data: Data) -> dict[str, Array
         return reading(spec, hparams, jax.lax.while_loop(going, some, start)[1])
 
 
-def check_precision(spec: Spec) -> None:
+def check_precision(spec: Course) -> None:
     """Raises unless JAX's global switch agrees with the Spec's dtype."""
     if (spec.dtype == "float64") != bool(jax.config.values["jax_enable_x64"]):
         raise FractaljaxError(

@@ -6,8 +6,10 @@ that registers parts.
 
 from fractaljax.parts import (
     callbacks,
+    comparisons,
     datasets,
     folds,
+    metrics,
     models,
     optimizers,
     problems,
@@ -19,8 +21,10 @@ from fractaljax.parts import (
 
 __all__ = [
     "callbacks",
+    "comparisons",
     "datasets",
     "folds",
+    "metrics",
     "models",
     "optimizers",
     "problems",

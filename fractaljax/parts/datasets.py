@@ -13,7 +13,7 @@ import numpy as np
 
 from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.parts import images
-from fractaljax.parts.sampling import LOSSES, sampler
+from fractaljax.parts.sampling import LOSSES, difference, sampler
 from fractaljax.registry import register
 from fractaljax.types import Array, Data, Key, Problem
 
@@ -122,7 +122,8 @@ def _problem(
         chosen = _subset(key, points, source.x.shape[0])
         return Data(source.x[chosen], source.y[chosen])
 
-    return Problem(source, load, LOSSES[loss], sampler(batch, sampling))
+    squared = difference if loss == "mse" else None
+    return Problem(source, load, LOSSES[loss], sampler(batch, sampling), residuals=squared)
 
 
 def _subset(key: Key, points: int, total: int) -> Array:

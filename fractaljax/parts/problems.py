@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from fractaljax.errors import FractaljaxError, unknown
-from fractaljax.parts.sampling import LOSSES, sampler
+from fractaljax.parts.sampling import LOSSES, difference, sampler
 from fractaljax.registry import register
 from fractaljax.types import Data, Problem
 
@@ -44,7 +44,7 @@ def random_regression(
         _, y_key = jax.random.split(rest)
         return Data(jax.random.normal(x_key, (n, inputs)), jax.random.normal(y_key, (n, targets)))
 
-    return Problem(lambda: (), load, LOSSES["mse"], sampler(batch, sampling))
+    return Problem(lambda: (), load, LOSSES["mse"], sampler(batch, sampling), residuals=difference)
 
 
 @register("problem", "rippled_parabola")

@@ -13,6 +13,11 @@ ROUNDS = 48  # of the swap-or-not network: some three times the bits of a large 
 Sampler = Callable[[Stream, Array, Data], Data]
 
 
+def difference(outputs: Array, targets: Array) -> Array:
+    """What `mean_squared_error` is the mean square of, `[N, O], [N, O] -> [N, O]`."""
+    return outputs - targets
+
+
 def mean_squared_error(outputs: Array, targets: Array) -> Array:
     """Mean over points and outputs of the squared difference, `[N, O], [N, O] -> []`."""
     return jnp.mean((outputs - targets) ** 2)
@@ -54,7 +59,7 @@ def sampler(batch: int, sampling: str) -> Sampler | None:
 
     def draw(stream: Stream, t: Array, data: Data) -> Data:
         chosen = indices(stream, t, batch, data.x.shape[0])
-        return Data(data.x[chosen], data.y[chosen])
+        return Data(data.x[chosen], jax.tree.map(lambda leaf: leaf[chosen], data.y))
 
     return draw
 
@@ -75,6 +80,17 @@ def _epochs(stream: Stream, t: Array, batch: int, total: int) -> Array:
     _check_enough(batch, total)
     epoch, step = jnp.divmod(t, total // batch)
     return shuffled(stream(epoch), step * batch + jnp.arange(batch), total)
+
+
+def traced_batch(sampling: str, stream: Stream, t: Array, size: Array, total: int) -> Array:
+    """All points in an order whose first `size` are the batch of a step, `[N]`; as `sampler`
+    takes them where the size is known, for one that is traced."""
+    if sampling == "epochs":
+        epoch, step = jnp.divmod(t, total // size)
+        return shuffled(stream(epoch), (step * size + jnp.arange(total)) % total, total)
+    if sampling == "distinct":
+        return shuffled(stream(t), jnp.arange(total), total)
+    raise FractaljaxError(f"sampling={sampling}: a batch that is an axis takes epochs or distinct")
 
 
 def shuffled(key: Key, places: Array, total: int) -> Array:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from fractaljax import registry
 from fractaljax.errors import FractaljaxError, at
-from fractaljax.parts.sampling import LOSSES, sampler
+from fractaljax.parts.sampling import LOSSES, sampler, traced_batch
 from fractaljax.registry import register
 from fractaljax.types import Array, Data, Key, Problem, Stream
 
@@ -20,6 +20,7 @@ class Targets(NamedTuple):
     """What targets are made of once the teacher's hyperparameters are known."""
 
     rotation: Array  # [I, I], orthogonal; the teacher's eigenvectors are its rows
+    weights: Array  # [N, 1], of mean 1: how much a point counts
     inputs: Array  # [N, I]
     noise: Array  # [N, O], standard normals; zero in test data
 
@@ -47,7 +48,7 @@ def teacher(
     test_samples: int = 500,
     noise_std: float = 0.0,
     online: bool = False,
-    batch: int | None = None,
+    batch: int | float | None = None,
     sampling: str | None = None,
 ) -> Problem:
     """Regression of a linear teacher `y = A x + noise` on Gaussian inputs.
@@ -65,13 +66,15 @@ def teacher(
         train_samples, test_samples: how many points are drawn once.
         noise_std: standard deviation of the noise on training targets.
         online: every batch is drawn anew; there is no training set then.
-        batch: points of a batch; null or `train_samples` and more is the full batch.
+        batch: points of a batch; null or `train_samples` and more is the full batch. As an axis
+            it is rounded down, and costs as much as the full batch.
         sampling: how a batch is taken from a training set: epochs (default; a new permutation
             every `train_samples // batch` steps, the remainder dropped), distinct or replacement.
 
     Raises:
         FractaljaxError: an argument out of range or that nobody reads, with what is allowed.
     """
+    arguments = dict(locals())
     sizes = {"in_dim": in_dim, "out_dim": out_dim, "test_samples": test_samples}
     sizes |= {} if online else {"train_samples": train_samples}
     for name, value in sizes.items():
@@ -83,10 +86,10 @@ def teacher(
         raise FractaljaxError(f"rotated: in_dim={in_dim} and out_dim={out_dim} must be equal")
     if isinstance(noise_std, float) and not (math.isfinite(noise_std) and noise_std >= 0):
         raise FractaljaxError(f"noise_std={noise_std}: takes a finite number of at least 0")
-    if batch is not None and batch < 1:
-        raise FractaljaxError(f"batch={batch}: at least 1, or null for the full batch")
-    if online and batch is None:
-        raise FractaljaxError("batch: online data need the size of a batch")
+    if isinstance(batch, int | float) and not (batch >= 1 and batch == int(batch)):
+        raise FractaljaxError(f"batch={batch}: takes a whole number from 1, or null: full batch")
+    if online and not isinstance(batch, int | float):
+        raise FractaljaxError(f"batch={batch}: online data need the size of a batch, no axis")
     if online and sampling is not None:
         raise FractaljaxError(f"sampling={sampling} is not read: online batches are drawn anew")
     given = {"scale": scale, "alpha": alpha, "k": k}
@@ -97,12 +100,12 @@ def teacher(
         values(in_dim, out_dim)  # refuses dimensions it cannot have
         rotation = _haar(_key(key, "rotation"), in_dim) if rotated else jnp.eye(in_dim)
         x = _active(jax.random.normal(_key(key, "test"), (test_samples, in_dim)), rotation)
-        test = Data(x, Targets(rotation, x, jnp.zeros((test_samples, out_dim))))
+        test = Data(x, Targets(rotation, _ones(x), x, jnp.zeros((test_samples, out_dim))))
         if online:  # the loss that is shown then is the test's
             return test._replace(test=test)
         x = _active(jax.random.normal(_key(key, "train"), (train_samples, in_dim)), rotation)
         noise = jax.random.normal(_key(key, "noise"), (train_samples, out_dim))
-        return Data(x, Targets(rotation, x, noise), test)
+        return Data(x, Targets(rotation, _ones(x), x, noise), test)
 
     def _active(x: Array, rotation: Array) -> Array:
         if d_active is None:
@@ -117,7 +120,8 @@ def teacher(
         return rotation.T @ plain @ rotation if rotated else plain
 
     def residuals(outputs: Array, targets: Targets) -> Array:
-        return outputs - targets.inputs @ learned(targets.rotation) - noise_std * targets.noise
+        error = outputs - targets.inputs @ learned(targets.rotation) - noise_std * targets.noise
+        return jnp.sqrt(targets.weights) * error
 
     def loss(outputs: Array, targets: Targets | Moments) -> Array:
         if isinstance(targets, Targets):
@@ -129,54 +133,36 @@ def teacher(
         return jnp.mean(squares - 2 * noise_std * crossed + noise_std**2 * targets.ee)
 
     def moments(data: Data) -> Data:
-        x, e = data.x, data.y.noise
-        n = x.shape[0]
-        means = Moments(data.y.rotation, x.T @ x / n, x.T @ e / n, jnp.mean(e**2, axis=0))
+        x, e, n = data.x, data.y.noise, data.x.shape[0]
+        xw, ew = data.y.weights * x / n, data.y.weights * e / n
+        means = Moments(data.y.rotation, x.T @ xw, x.T @ ew, jnp.sum(e * ew, axis=0))
         return Data(jnp.eye(in_dim, dtype=x.dtype), means)
 
     def fresh(stream: Stream, t: Array, data: Data) -> Data:
-        assert batch is not None
+        assert isinstance(batch, int | float)
+        size, dtype, rotation = int(batch), data.x.dtype, data.y.rotation
         keys = {name: jax.random.fold_in(stream(t), tag) for name, tag in FRESH.items()}
-        dtype, rotation = data.x.dtype, data.y.rotation
-        x = _active(jax.random.normal(keys["inputs"], (batch, in_dim), dtype), rotation)
-        noise = jax.random.normal(keys["noise"], (batch, out_dim), dtype)
-        return Data(x, Targets(rotation, x, noise))
+        x = _active(jax.random.normal(keys["inputs"], (size, in_dim), dtype), rotation)
+        noise = jax.random.normal(keys["noise"], (size, out_dim), dtype)
+        return Data(x, Targets(rotation, _ones(x), x, noise))
 
-    def fixed(size: int | None) -> Any:
-        if size is None or size >= train_samples:
-            return None
-        chosen = sampler(size, sampling or "epochs")
-        assert chosen is not None  # it is None for the full batch
+    def chosen(stream: Stream, t: Array, data: Data) -> Data:
+        """Some of the points."""
+        rows, weights = pick(stream, t)
+        x = data.x[rows]
+        return Data(x, Targets(data.y.rotation, weights.astype(x.dtype), x, data.y.noise[rows]))
 
-        def draw(stream: Stream, t: Array, data: Data) -> Data:
-            rows = chosen(stream, t, Data(data.x, data.y.noise))
-            return Data(rows.x, Targets(data.y.rotation, rows.x, rows.y))
-
-        return draw
+    pick = _picker(batch, sampling or "epochs", train_samples)
 
     def resized(size: int) -> Problem:
-        return teacher(
-            matrix,
-            scale,
-            alpha,
-            k,
-            rotated,
-            in_dim,
-            out_dim,
-            d_active,
-            train_samples,
-            test_samples,
-            noise_std,
-            online,
-            size or None,
-            sampling,
-        )
+        changed = {**arguments, "batch": size or None}
+        return teacher(**changed)
 
     return Problem(
         source=lambda: (),
         load=load,
         loss=loss,
-        batch=fresh if online else fixed(batch),
+        batch=fresh if online else chosen if pick else None,
         residuals=residuals,
         fresh=online,
         moments=moments,
@@ -192,6 +178,34 @@ def _values(matrix: str, given: dict[str, Any]) -> Any:
             raise FractaljaxError(f"{name}={value} is not read: matrix is {matrix}")
     with at(f"matrix={matrix}"):
         return registry.lookup("teacher", matrix)(**given)
+
+
+def _picker(batch: Any, sampling: str, total: int) -> Any:
+    """How points are taken from a training set: `(stream, t) -> (rows [B], weights [B, 1])`, or
+    None for the full batch; of a size that is traced, all rows with zeros among the weights."""
+    if isinstance(batch, int | float):
+        indices = sampler(int(batch), sampling)
+
+        def some(stream: Stream, t: Array) -> tuple[Array, Array]:
+            assert indices is not None
+            rows = indices(stream, t, Data(jnp.arange(total), ())).x
+            return rows, jnp.ones((rows.shape[0], 1))
+
+        return some if batch < total else None
+    if batch is None:
+        return None
+
+    def all_of_them(stream: Stream, t: Array) -> tuple[Array, Array]:
+        size = jnp.clip(jnp.floor(batch), 1, total).astype(jnp.int32)
+        rows = traced_batch(sampling, stream, t, size, total)
+        weights = jnp.where(jnp.arange(total) < size, total / size, 0)
+        return rows, weights[:, None]
+
+    return all_of_them
+
+
+def _ones(x: Array) -> Array:
+    return jnp.ones((x.shape[0], 1), x.dtype)
 
 
 def _key(key: Key, stream: str) -> Key:

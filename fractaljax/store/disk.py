@@ -16,7 +16,7 @@ def on_disk(path: Path) -> Iterator[None]:
     except FractaljaxError:
         raise
     except (OSError, ValueError) as error:
-        raise FractaljaxError(f"{path}: {reason(error)}. Finished tiles are kept.") from error
+        raise FractaljaxError(f"{path}: {reason(error)}. What is finished is kept.") from error
 
 
 def reason(error: BaseException) -> str:

@@ -64,7 +64,7 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
         "view",
         "window",
     },
-    "laws": {"engine", "errors", "registry", "spec", "types", "window"},
+    "laws": {"engine", "errors", "pair", "registry", "spec", "types", "window"},
     "cli": {
         "analysis",
         "config",
@@ -86,10 +86,13 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
         "families",
         "field",
         "levels",
+        "pair",
         "registry",
+        "runs",
         "spec",
         "store",
         "types",
+        "view",
         "window",
     },
 }

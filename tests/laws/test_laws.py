@@ -12,10 +12,12 @@ from fractaljax.types import Fold
 
 ROWS = [
     (role, name)
-    for role in ("model", "problem", "optimizer", "schedule", "rule", "fold")
+    for role in registry.ROLES
     for name in registry.names(role)
     if name != "tfds"  # needs a data set on disk: see tests/parts/test_datasets.py
+    and role != "colormap"
 ]
+SPECS = [row for row in ROWS if row[0] != "comparison"]
 
 
 @pytest.mark.parametrize(("role", "name"), ROWS)
@@ -23,14 +25,15 @@ def test_part_keeps_the_laws(role, name):
     laws.check(role, name)
 
 
-@pytest.mark.parametrize(("role", "name"), ROWS)
+@pytest.mark.parametrize(("role", "name"), SPECS)
 def test_part_keeps_to_single_precision(role, name):
     prepare("float32")
     spec = laws.with_part(role, name)
     assert spec.dtype == "float32"
     laws.state_is_stable(spec)
     laws.every_axis_traces(spec, role)
-    laws.scan_equals_train(spec)
+    if role != "metric":
+        laws.scan_equals_train(spec)
 
 
 @pytest.mark.parametrize("rule", [None, *registry.names("rule")])

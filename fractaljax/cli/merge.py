@@ -1,0 +1,24 @@
+"""The verb `merge`: the runs of several machines in one table."""
+
+import argparse
+from pathlib import Path
+
+MERGE = """examples:
+  fractaljax merge outputs/machine_a outputs/machine_b --out outputs/all
+
+A run that several folders hold is taken from where it was written last. Folders of another base
+setting are refused, with what differs. The folders stay as they are."""
+
+
+def add_merge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folders", nargs="+", metavar="DIR", help="folders of sweeps")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the joined table")
+
+
+def merge(arguments: argparse.Namespace) -> int:
+    """Joins sweeps."""
+    from fractaljax.store import merging
+
+    merging.merge([Path(folder) for folder in arguments.folders], Path(arguments.out))
+    print(arguments.out)
+    return 0

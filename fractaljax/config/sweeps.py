@@ -1,0 +1,183 @@
+"""The words of a sweep: `path=value` fixes a setting, `path=a,b` and `path=0..100` sweep it."""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from fractaljax.config.text import from_yaml
+from fractaljax.errors import FractaljaxError, unknown
+
+_RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?")
+_CALLED = re.compile(r"range\(\s*(-?\d+)\s*,\s*(-?\d+)\s*(?:,\s*(-?\d+)\s*)?\)")
+_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # YAML reads 1e-3 as text
+
+
+class Dim(NamedTuple):
+    """Paths that vary together, and their values: a row a combination."""
+
+    paths: tuple[str, ...]
+    rows: Sequence[tuple]
+
+
+class Grid(NamedTuple):
+    """The product of all dimensions, the first slowest; nothing of its size is ever held."""
+
+    dims: tuple[Dim, ...] = ()
+    fixed: tuple[tuple[str, Any], ...] = ()  # (path, value)
+
+    @property
+    def size(self) -> int:
+        """Runs; 1 where nothing is swept."""
+        return math.prod(len(dim.rows) for dim in self.dims)
+
+    def settings(self, index: int) -> dict[str, Any]:
+        """Swept path -> value of one run, in the order of the dimensions."""
+        found: list[dict[str, Any]] = []
+        for dim in reversed(self.dims):
+            index, place = divmod(index, len(dim.rows))
+            found.append(dict(zip(dim.paths, dim.rows[place], strict=True)))
+        return {path: value for part in reversed(found) for path, value in part.items()}
+
+    def split(self, static: Callable[[str], bool]) -> Iterator[tuple[dict[str, Any], "Grid"]]:
+        """Every combination of the dimensions in which any path is static, and the grid of the
+        others, which is the same for all."""
+        outer = Grid(tuple(d for d in self.dims if any(map(static, d.paths))))
+        inner = Grid(tuple(d for d in self.dims if not any(map(static, d.paths))))
+        for index in range(outer.size):
+            yield outer.settings(index), inner
+
+
+class _Column(Sequence):
+    """Values as rows of one."""
+
+    def __init__(self, values: Sequence[Any]):
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, index: Any) -> Any:
+        return (self._values[index],)
+
+
+def parse_sweep(words: Sequence[str], zips: Sequence[str] = ()) -> Grid:
+    """The grid of `path=value` words.
+
+    A value is null, true, false, a number, text, or `[a,b]`, a list that is one value. Several
+    with commas between them are swept, and so are ranges, whose end is excluded: `0..100`,
+    `0..100..10`, `5..-5..-1`, `range(0,100,10)`.
+
+    Args:
+        words: as on the command line.
+        zips: `a,b`: swept paths that vary together, at the place of the first of them.
+
+    Raises:
+        FractaljaxError: a word that cannot be read, with the word.
+    """
+    fixed: dict[str, Any] = {}
+    swept: dict[str, Sequence[Any]] = {}
+    for word in words:
+        path, equals, text = word.partition("=")
+        path = path.strip()
+        if not equals or not path:
+            raise FractaljaxError(f"'{word}': expected path=value, as in model.gamma=0.75,1.0")
+        if path in fixed or path in swept:
+            raise FractaljaxError(f"{path} is given twice")
+        several, values = _values(word, text)
+        if several:
+            swept[path] = values
+        else:
+            fixed[path] = values[0]
+    groups = [_group(text, swept) for text in zips]
+    together = [path for group in groups for path in group]
+    for path in together:
+        if together.count(path) > 1:
+            raise FractaljaxError(f"--zip: {path} is in two groups")
+    dims = []
+    for path, values in swept.items():
+        group = next((g for g in groups if path in g), (path,))
+        if path != next(p for p in swept if p in group):
+            continue  # its group stands at its first path
+        if len(group) == 1:
+            dims.append(Dim(group, _Column(values)))
+        else:
+            rows = [*zip(*(swept[p] for p in group), strict=True)]
+            dims.append(Dim(group, rows))
+    return Grid(tuple(dims), tuple(fixed.items()))
+
+
+def _group(text: str, swept: dict[str, Sequence[Any]]) -> tuple[str, ...]:
+    """The paths of one --zip, checked."""
+    paths = tuple(path.strip() for path in text.split(","))
+    if len(paths) < 2:
+        raise FractaljaxError(f"--zip {text}: takes two paths or more, as in --zip a,b")
+    for path in paths:
+        if path not in swept:
+            raise unknown("swept path in --zip", path, swept)
+    sizes = {path: len(swept[path]) for path in paths}
+    if len({*sizes.values()}) > 1:
+        told = ", ".join(f"{path} has {size}" for path, size in sizes.items())
+        raise FractaljaxError(f"--zip {text}: as many values of each are needed; {told}")
+    return paths
+
+
+def _values(word: str, text: str) -> tuple[bool, Sequence[Any]]:
+    """Whether a text is swept, and its values; one range alone stays a range."""
+    parts = _parts(word, text)
+    ranges = [_range(word, part) for part in parts]
+    if len(parts) == 1:
+        return (False, [_value(word, parts[0])]) if ranges[0] is None else (True, ranges[0])
+    found: list[Any] = []
+    for part, span in zip(parts, ranges, strict=True):
+        found += [_value(word, part)] if span is None else span
+    return True, found
+
+
+def _parts(word: str, text: str) -> list[str]:
+    """The text between commas that stand in no bracket and no quotation marks."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"" and not parts[-1].strip():
+            quote = letter
+        elif letter in "[({":
+            depth += 1
+        elif letter in "])}":
+            depth -= 1
+        if letter == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += letter
+        if depth < 0:
+            break
+    if depth or quote:
+        raise FractaljaxError(f"'{word}': a bracket or a quotation mark is left open")
+    if len(parts) > 1 and not all(part.strip() for part in parts):
+        raise FractaljaxError(f"'{word}': a value is missing between two commas")
+    return [part.strip() for part in parts]
+
+
+def _range(word: str, text: str) -> range | None:
+    """The range that a text is, if it is one."""
+    match = _RANGE.fullmatch(text) or _CALLED.fullmatch(text)
+    if not match:
+        return None
+    start, stop, step = (int(n) if n else 1 for n in match.groups())
+    if step == 0:
+        raise FractaljaxError(f"'{word}': the step of a range must not be 0")
+    if not (span := range(start, stop, step)):
+        raise FractaljaxError(f"'{word}': the range is empty; its end is excluded")
+    return span
+
+
+def _value(word: str, text: str) -> Any:
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if text == "none":
+        return None
+    try:
+        return from_yaml(text)
+    except FractaljaxError as error:
+        raise FractaljaxError(f"'{word}': {error}") from None

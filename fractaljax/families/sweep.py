@@ -1,0 +1,321 @@
+"""Sweeps: thousands of runs of one training, as many side by side as fit, kept in one table.
+
+Paths that may be traced are columns of points of one compiled program; static ones are facets,
+a program each. There are no workers: the batch is the worker.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fractaljax import config
+from fractaljax.config.sweeps import Dim, Grid, parse_sweep
+from fractaljax.engine import plan, program, scan
+from fractaljax.engine.train import check_precision
+from fractaljax.errors import FractaljaxError
+from fractaljax.pair import Course, Pair
+from fractaljax.runs import Sweep
+from fractaljax.spec import SEEDS
+from fractaljax.store.sweeps import load_sweep
+from fractaljax.store.table import Table
+
+log = logging.getLogger("fractaljax")
+MAX_PROGRAMS = 10_000
+PART_WORK = 2e10  # multiplications of one call of a program: some seconds of two cores
+PART_BYTES = 2**26  # of readings in one part of the table
+MEASURED = 4  # programs that a plan times; the others are scaled from them
+
+
+class Batch(NamedTuple):
+    """The runs of one compiled program."""
+
+    settings: dict[str, Any]  # of its facet: canonical path -> value
+    course: Course
+    names: tuple[str, ...]  # canonical paths that are traced
+    grid: Grid  # of the traced paths, in the words of the user
+
+
+class Job(NamedTuple):
+    """A sweep, checked and not yet run."""
+
+    name: str
+    digest: str  # tells one sweep's base setting from another
+    setting: config.Setting
+    grid: Grid
+    batches: list[Batch]
+    paths: dict[str, str]  # as the user wrote it -> canonical
+    devices: int | None
+    chunk: int | None
+
+
+class Planned(NamedTuple):
+    """What one program will cost."""
+
+    settings: dict[str, Any]
+    runs: int
+    chunk: int  # networks side by side on a device
+    bytes: int  # scratch memory and readings of one call, all devices
+    seconds: float
+
+
+class Progress(NamedTuple):
+    """What `on_part` hears after every part."""
+
+    done: int  # runs that are there now, of this sweep
+    total: int
+    trained: int  # in this call
+    seconds: float  # of this call
+    program: int  # the running one, from 1
+    programs: int
+
+
+def sweep(
+    path: str | Path,
+    words: Sequence[str] = (),
+    *,
+    out: str | Path,
+    zips: Sequence[str] = (),
+    only: str | None = None,
+    dtype: str | None = None,
+    devices: int | None = None,
+    chunk: int | None = None,
+    overwrite: bool = False,
+    rerun: Mapping[str, Any] | None = None,
+    on_part: Callable[[Progress], Any] | None = None,
+) -> Sweep:
+    """A whole sweep from Python: `sweep("gph.yaml", ["batch_seed=0..100"], out="outputs/gph")`.
+
+    Args:
+        path: a YAML config.
+        words: `path=value`, `path=a,b,c` or `path=0..100`, as on the command line.
+        out: folder of the table; the same call goes on where it stopped.
+        zips: `a,b`: paths that vary together.
+        only, dtype, devices, chunk, overwrite, rerun, on_part: as in `prepare` and `run`.
+    """
+    grid = parse_sweep(words, zips)
+    job = prepare(config.read(path), grid, only=only, dtype=dtype, devices=devices, chunk=chunk)
+    return run(job, out, overwrite=overwrite, rerun=rerun, on_part=on_part)
+
+
+def prepare(
+    raw: Mapping[str, Any],
+    grid: Grid,
+    *,
+    only: str | None = None,
+    dtype: str | None = None,
+    devices: int | None = None,
+    chunk: int | None = None,
+) -> Job:
+    """Checks a whole sweep before anything is trained, with JAX set to its precision.
+
+    Args:
+        raw: settings as `config.read` returns them.
+        grid: what is fixed and what is swept.
+        only: the experiment of the file.
+        dtype, devices, chunk: as in a scan.
+
+    Raises:
+        FractaljaxError: for whatever file, grid or value gets wrong, in one line.
+    """
+    fixed = [*grid.fixed, *([("dtype", dtype)] if dtype else [])]
+    setting = config.setting(raw, fixed, only)
+    paths = {path: setting.path(path) for dim in grid.dims for path in dim.paths}
+    for path, canonical in paths.items():
+        if list(paths.values()).count(canonical) > 1:
+            raise FractaljaxError(f"{path}: {canonical} is swept twice")
+        if canonical == "dtype":
+            raise FractaljaxError("dtype: one a sweep; give --dtype float32 or float64")
+    plan.prepare(setting.course.dtype, devices)
+    check_precision(setting.course)
+    static = {path for path in paths if not _may_trace(setting.course, paths, grid, path)}
+    batches = []
+    for settings, rest in grid.split(static.__contains__):
+        settings = {paths[path]: value for path, value in settings.items()}
+        course = setting.course.updated(settings)
+        if not rest.dims:  # a program needs something to be over: the seed that it has anyway
+            rest = Grid((_its_own_seed(course),))
+        names = tuple(paths.get(path, path) for dim in rest.dims for path in dim.paths)
+        batches.append(Batch(settings, course, names, rest))
+        if len(batches) > MAX_PROGRAMS:
+            raise FractaljaxError(f"more than {MAX_PROGRAMS} programs: too many static values")
+    for batch in batches[:MEASURED]:  # whatever a step refuses is refused before a folder is made
+        program.readings(batch.course, batch.names)
+    text = json.dumps(setting.tree(), sort_keys=False, default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    return Job(setting.name, digest, setting, grid, batches, paths, devices, chunk)
+
+
+def planned(job: Job) -> list[Planned]:
+    """Every program with its batch, memory and time, from short trials on this machine."""
+    mesh = plan.mesh(job.devices)
+    rows, rates = [], {}
+    step = -(-len(job.batches) // MEASURED)
+    for i, batch in enumerate(job.batches):
+        chunk = _chunk(job, batch, mesh)
+        if i % step == 0:
+            rates[i] = _rate(batch, chunk, mesh)
+        rate, scratch = rates[i - i % step]
+        near = job.batches[i - i % step]
+        seconds = batch.grid.size * batch.course.steps / rate * _work(batch) / _work(near)
+        memory = scratch + _capacity(batch, chunk, mesh) * _row_bytes(batch)
+        rows.append(Planned(batch.settings, batch.grid.size, chunk, memory, seconds))
+    return rows
+
+
+def run(
+    job: Job,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    rerun: Mapping[str, Any] | None = None,
+    on_part: Callable[[Progress], Any] | None = None,
+) -> Sweep:
+    """Trains every run that is not in the table yet.
+
+    Args:
+        job: what `prepare` made.
+        out: folder of the table; the same call goes on where it stopped.
+        overwrite: throw away what the folder holds.
+        rerun: path -> value: runs that match are trained again.
+        on_part: called with a `Progress` after every part; whatever it raises ends the sweep,
+            parts kept.
+
+    Raises:
+        FractaljaxError: the folder holds another sweep, or cannot be written.
+    """
+    mesh = plan.mesh(job.devices)
+    made = {"backend": mesh.devices.flat[0].platform, **scan.machine_record(mesh)}
+    table = Table(out, job.setting.tree(), provenance=made, overwrite=overwrite)
+    if rerun:
+        found = table.forget({job.setting.path(path): value for path, value in rerun.items()})
+        log.info("%d runs are trained again", found)
+    total, trained, clock = job.grid.size, 0, time.perf_counter()
+    done = 0
+    for number, batch in enumerate(job.batches, 1):
+        chunk = table.numeric(batch.settings, {"chunk": _chunk(job, batch, mesh)})["chunk"]
+        capacity = _capacity(batch, chunk, mesh)
+        for waiting, seen in _missing(job, batch, table, capacity):
+            done += seen - len(waiting)
+            if waiting:
+                tile = program.compile_tile(batch.course, batch.names, capacity, chunk, mesh)
+                curves = tile.run(_points(batch, waiting))
+                settings = [_settings(job, batch, i) for i in waiting]
+                table.write(settings, curves, np.asarray(batch.course.evaluated))
+                done, trained = done + len(waiting), trained + len(waiting)
+            if on_part:
+                seconds = time.perf_counter() - clock
+                on_part(Progress(done, total, trained, seconds, number, len(job.batches)))
+    table.compact()
+    return load_sweep(out)
+
+
+def _missing(
+    job: Job, batch: Batch, table: Table, capacity: int
+) -> Iterator[tuple[list[int], int]]:
+    """Indices of runs that are not there, at most `capacity` at once, and how many were seen."""
+    waiting: list[int] = []
+    seen = 0
+    for start in range(0, batch.grid.size, capacity):
+        block = range(start, min(start + capacity, batch.grid.size))
+        absent = table.missing([_settings(job, batch, i) for i in block])
+        waiting += [i for i, gone in zip(block, absent, strict=True) if gone]
+        seen += len(block)
+        if len(waiting) >= capacity:
+            yield waiting[:capacity], seen - len(waiting[capacity:])
+            waiting, seen = waiting[capacity:], len(waiting[capacity:])
+    if seen:
+        yield waiting, seen
+
+
+def _settings(job: Job, batch: Batch, index: int) -> dict[str, Any]:
+    """The swept values of one run, by canonical path."""
+    own = batch.grid.settings(index).items()
+    return {**batch.settings, **{job.paths[path]: v for path, v in own if path in job.paths}}
+
+
+def _may_trace(course: Course, paths: Mapping[str, str], grid: Grid, path: str) -> bool:
+    """Whether the values of a swept path can be one batch; seeds among them must be seeds."""
+    if not course.batched(paths[path]):
+        return False
+    dim = next(dim for dim in grid.dims if path in dim.paths)
+    column = dim.paths.index(path)
+    values = [row[column] for row in dim.rows]
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        return False
+    if paths[path].split(".")[-1] in SEEDS and not scan.are_seeds(
+        np.array(values, np.float64), course.dtype
+    ):
+        raise FractaljaxError(
+            f"{path}: takes whole numbers from 0 that {course.dtype} holds exactly"
+        )
+    return True
+
+
+def _chunk(job: Job, batch: Batch, mesh: Any) -> int:
+    """Networks side by side on a device: pinned, known, measured when that pays, or estimated."""
+    known = job.chunk or plan.remembered_chunk(batch.course, batch.names, mesh)
+    if known:
+        return known
+    share = -(-batch.grid.size // mesh.size)
+    if batch.grid.size * batch.course.steps * _work(batch) >= plan.WORTH_MEASURING * 1e4:
+        chunks = plan.candidates(batch.course, batch.names, mesh, batch.grid.size)
+        rates = plan.measure(batch.course, batch.names, lambda n: _first(batch, n), mesh, chunks)
+        return max(rates, key=lambda chunk: rates[chunk])
+    return min(plan.estimated_chunk(batch.course), 2 ** math.ceil(math.log2(share)))
+
+
+def _points(batch: Batch, indices: Iterable[int]) -> np.ndarray:
+    """The traced values of some runs, `[P, A]`."""
+    rows = [list(batch.grid.settings(i).values()) for i in indices]
+    return np.array(rows, np.float64).reshape(len(rows), len(batch.names))
+
+
+def _first(batch: Batch, count: int) -> np.ndarray:
+    """The points of the first runs, gone through again where there are fewer."""
+    return _points(batch, (i % batch.grid.size for i in range(count)))
+
+
+def _its_own_seed(course: Course) -> Dim:
+    """One value: the seed of the batches as the course has it."""
+    side, path = (course.a, "a.batch_seed") if isinstance(course, Pair) else (course, "batch_seed")
+    seed = side.seed if side.batch_seed is None else side.batch_seed
+    return Dim((path,), [(seed,)])
+
+
+def _capacity(batch: Batch, chunk: int, mesh: Any) -> int:
+    """Runs of one call: some seconds of work, a bounded part of the table."""
+    at_once = chunk * mesh.size
+    work = at_once * batch.course.steps * _work(batch)
+    most = min(PART_WORK / work, PART_BYTES / (at_once * _row_bytes(batch)))
+    needed = -(-batch.grid.size // at_once)
+    return at_once * int(min(max(most, 1), needed))
+
+
+def _rate(batch: Batch, chunk: int, mesh: Any) -> tuple[float, int]:
+    """Network-steps a second, and bytes of scratch memory, from a short trial."""
+    short = plan.shortened(batch.course)
+    points = _first(batch, chunk * mesh.size)
+    tile = program.compile_tile(short, batch.names, len(points), chunk, mesh)
+    tile.run(points)
+    clock = time.perf_counter()
+    tile.run(points)
+    seconds = time.perf_counter() - clock
+    scratch = tile.compiled.memory_analysis().temp_size_in_bytes * mesh.size
+    return len(points) * short.steps / seconds, scratch
+
+
+def _work(batch: Batch) -> float:
+    return plan.multiplications(batch.course)
+
+
+def _row_bytes(batch: Batch) -> int:
+    """Of the readings of one run."""
+    readings = program.readings(batch.course, batch.names).values()
+    return sum(math.prod(r.shape) * np.dtype(r.dtype).itemsize for r in readings)

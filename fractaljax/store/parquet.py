@@ -1,0 +1,171 @@
+"""Files of runs: Parquet with checksums, written whole or not at all, read by row groups."""
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fractaljax.errors import FractaljaxError
+from fractaljax.store import rows
+
+log = logging.getLogger("fractaljax")
+FORMAT = 1  # raised when an older reader could not read it
+GROUP_BYTES = 2**23  # of a row group in memory
+ABOUT = b"fractaljax"  # key in the metadata of a file
+
+
+Stamp = tuple[int, ...]  # what tells one content of a file from another
+
+
+class Index(NamedTuple):
+    """What a file of runs says without its readings."""
+
+    path: Path
+    stamp: Stamp
+    schema: pa.Schema
+    about: dict[str, Any]
+    groups: list[int]  # runs in each row group
+    runs: pa.Table  # swept columns and when they were written
+
+
+class Damaged(Exception):
+    """A file that is there and cannot be read."""
+
+
+def write(
+    path: Path, schema: pa.Schema, about: Mapping[str, Any], tables: Iterable[pa.Table]
+) -> None:
+    """Writes tables of one schema as one file, atomically, in row groups of bounded size."""
+    text = json.dumps({"format": FORMAT, **about})
+    schema = schema.with_metadata({ABOUT: text.encode()})
+    few: Any = [f.name for f in schema if rows.is_swept(f)] + [f"{rows.STEP}.list.element"]
+    fresh = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        with pq.ParquetWriter(
+            fresh, schema, compression="zstd", use_dictionary=few, write_page_checksum=True
+        ) as writer:
+            for group in _grouped(tables):
+                writer.write_table(group.replace_schema_metadata(schema.metadata))
+        os.replace(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def index(path: Path) -> Index:
+    """The index of a file.
+
+    Raises:
+        Damaged: it cannot be read.
+        FractaljaxError: it was not written by fractaljax, or by a later version.
+        FileNotFoundError: it is not there (any more).
+    """
+    now = stamp(path)
+    with _reading(path) as file:
+        schema, metadata = file.schema_arrow, file.metadata
+        about = json.loads((schema.metadata or {}).get(ABOUT, b"{}"))
+        if about.get("format", FORMAT + 1) > FORMAT:
+            raise FractaljaxError(f"{path} has a format that this version does not read")
+        groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        names = [f.name for f in schema if rows.is_swept(f)] + [rows.WRITTEN]
+        return Index(path, now, schema, about, groups, file.read(names))
+
+
+def indices(paths: Iterable[Path]) -> Iterator[Index]:
+    """The index of every file that can be read; a warning for others. Files that vanish were
+    compacted meanwhile: name them before the file they went into."""
+    for path in paths:
+        try:
+            yield index(path)
+        except FileNotFoundError:
+            continue
+        except Damaged as error:
+            warn(path, error)
+
+
+def warn(path: Path, error: Damaged) -> None:
+    """Says that a file is damaged."""
+    log.warning("%s is damaged: runs in it count as missing (%s)", path, error)
+
+
+def group(one: Index, number: int, columns: list[str] | None = None) -> pa.Table:
+    """A row group of a file; of some columns, or all.
+
+    Raises:
+        Damaged: it cannot be read.
+        FractaljaxError: the file is not the one any more that the index was made of.
+    """
+    if stamp(one.path) != one.stamp:
+        raise FractaljaxError(f"{one.path} was joined with others meanwhile; load the sweep again")
+    with _reading(one.path) as file:
+        return file.read_row_group(number, columns)
+
+
+def stamp(path: Path) -> Stamp:
+    """The stamp of a file, or of none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ()
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def newest(runs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+    """Which rows of several files to keep, bool `[n]` a file: of runs with the same key the one
+    that was written last.
+
+    Args:
+        runs: keys, and when they were written, a pair a file.
+    """
+    if not runs:
+        return []
+    keys, written = (np.concatenate(columns) for columns in zip(*runs, strict=True))
+    order = np.lexsort((written, keys))  # stable: at equal times the later file wins
+    last = np.ones(len(keys), bool)
+    last[:-1] = keys[order[1:]] != keys[order[:-1]]
+    keep = np.zeros(len(keys), bool)
+    keep[order[last]] = True
+    return np.split(keep, np.cumsum([len(k) for k, _ in runs])[:-1])
+
+
+def provenance(found: Iterable[Index]) -> list[Any]:
+    """How the runs of several files were trained, an entry a way."""
+    ways = [way for one in found for way in one.about.get("provenance", [])]
+    return list({json.dumps(way, sort_keys=True): way for way in ways}.values())
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[pq.ParquetFile]:
+    """An open file; what the library says of a damaged one becomes `Damaged`."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except pa.ArrowInvalid as error:
+        raise Damaged(str(error).splitlines()[0]) from None
+    except OSError as error:
+        if error.errno is not None:  # the operating system's own: nothing is said about the file
+            raise
+        raise Damaged(str(error).splitlines()[0]) from None
+
+
+def _grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of about `GROUP_BYTES`."""
+    waiting: list[pa.Table] = []
+    size = 0
+    for table in tables:
+        step = max(1, GROUP_BYTES * table.num_rows // max(table.nbytes, 1))
+        for start in range(0, table.num_rows, step):
+            piece = table.slice(start, step)
+            if waiting and size + piece.nbytes > GROUP_BYTES:
+                yield pa.concat_tables(waiting)
+                waiting, size = [], 0
+            waiting.append(piece)
+            size += piece.nbytes
+    if waiting:
+        yield pa.concat_tables(waiting)

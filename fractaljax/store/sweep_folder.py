@@ -1,0 +1,104 @@
+"""What lies where in the folder of a sweep.
+
+DIR/config.yaml        the base setting
+DIR/parts/*.parquet    runs, a file a finished chunk; never written twice
+DIR/results.parquet    the runs of all parts there were when it was written
+DIR/numeric.jsonl      one line a program: the numeric setting its runs are trained in
+DIR/claims             locked bytes, as in the folder of a scan
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fractaljax import config
+from fractaljax.errors import FractaljaxError
+from fractaljax.store import disk
+
+CONFIG, PARTS, RESULTS, NUMERIC = "config.yaml", "parts", "results.parquet", "numeric.jsonl"
+HEADER = "# base setting of the sweep in this folder, written by fractaljax\n"
+JOINING = 0  # the byte of `claims` held by who compacts
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The base setting of the sweep in a folder.
+
+    Raises:
+        FractaljaxError: there is no sweep, or the file is damaged.
+    """
+    file = folder / CONFIG
+    if not file.is_file():
+        raise FractaljaxError(f"{folder}: no sweep here (there is no {file})")
+    text = file.read_text(errors="replace")
+    if not text.startswith(HEADER):
+        raise FractaljaxError(f"{file} was not written by a sweep of fractaljax")
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict):
+        raise FractaljaxError(f"{file} is damaged")
+    return _as_json(found)
+
+
+def begin(folder: Path, setting: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes a folder the one of a sweep of this setting, and answers with the setting as kept.
+
+    Raises:
+        FractaljaxError: it holds another sweep, or files that a sweep would replace.
+    """
+    (folder / PARTS).mkdir(parents=True, exist_ok=True)
+    if not os.path.lexists(folder / CONFIG):
+        if any(os.path.lexists(file) for file in sources(folder)):
+            raise FractaljaxError(
+                f"{folder} holds no sweep, but {RESULTS} or {PARTS}, which a sweep would replace. "
+                "Choose another --out."
+            )
+        text = yaml.safe_dump(_as_json(setting), sort_keys=False, allow_unicode=True)
+        disk.replace(folder / CONFIG, HEADER + text)
+    found = read_config(folder)  # another process may have been first
+    if differing := config.differences(found, _as_json(setting)):
+        raise FractaljaxError(
+            f"{folder} holds another sweep; it differs in {'; '.join(differing)} "
+            "(stored -> asked). Choose another --out, or --overwrite it."
+        )
+    return found
+
+
+def sources(folder: Path) -> list[Path]:
+    """The files of runs: the parts in the order of their names, then what they are joined in.
+
+    In this order nothing is missed while another process joins them.
+    """
+    parts = sorted(p for p in (folder / PARTS).glob("*.parquet") if not p.name.startswith("."))
+    return [*parts, folder / RESULTS]
+
+
+def discard(folder: Path) -> None:
+    """Removes the sweep in a folder, and nothing that fractaljax did not write."""
+    if not os.path.lexists(folder / CONFIG):
+        return
+    read_config(folder)  # raises unless it is ours
+    discard_unfinished(folder)
+    for file in [*(folder / PARTS).glob("*.parquet*"), *folder.glob(f"{RESULTS}*")]:
+        file.unlink()
+    with contextlib.suppress(OSError):  # what is not ours stays
+        (folder / PARTS).rmdir()
+    for name in (NUMERIC, CONFIG):  # the setting last: without it, nothing here is ours
+        (folder / name).unlink(missing_ok=True)
+
+
+def discard_unfinished(folder: Path) -> None:
+    """Removes what processes that were killed left half written; nobody may be writing."""
+    for file in [*(folder / PARTS).glob(".*.parquet-*"), *folder.glob(f".{RESULTS}-*")]:
+        file.unlink(missing_ok=True)
+
+
+def _as_json(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A setting as JSON has it, so that two of them can be compared."""
+    return json.loads(json.dumps(tree))
