@@ -19,7 +19,8 @@ import tables
 
 import fractaljax as fj
 from fractaljax.analysis.descent import Below, below, signal_to_noise
-from fractaljax.view.figure import blank, save_drawn
+from fractaljax.view.figure import blank, write
+from fractaljax.view.files import replacing
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "dynamics" / "gph.yaml"
@@ -107,7 +108,8 @@ def draw(width: int, asked: argparse.Namespace, gd: fj.Sweep, sgd: fj.Sweep) -> 
             both = {"SGD": many, "gradient descent": gd.select(where)}
             fj.plot(both, average="SGD", ax=axes)
             axes.set_title(f"gamma {gamma}, noise {noise}, batch {batch}", size=8, loc="left")
-    save_drawn(figure, asked.out / f"width_{width}.png")
+    with replacing(asked.out / f"width_{width}.png") as stream:
+        write(stream, figure, {}, "png")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def canonical(block: Mapping[str, Any]) -> dict[str, Any]:
         elif key in SETTINGS or key in ALIASES:
             tree[key] = copy.deepcopy(value)
         else:
-            raise unknown("setting", key, [*SETTINGS, *ALIASES])
+            raise unknown("setting", key, [*SETTINGS, *ALIASES, *BLOCKS])
         if key in ("axes", "window"):
             check_mapping(key, tree[key])
     return tree
