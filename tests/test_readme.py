@@ -13,11 +13,12 @@ ROOT = Path(__file__).parents[1]
 def test_python_lines_run(tmp_path, monkeypatch):
     os.symlink(ROOT / "configs", tmp_path / "configs")
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     names = {}
-    exec(compile(code, "README.md", "exec"), names)
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
+        exec(compile(code, "README.md", "exec"), names)
     assert names["field"]["measure"].shape == (64, 64)
-    assert len(list((tmp_path / "outputs").iterdir())) == 4
+    assert names["runs"].history["test_loss"].shape == (16, 200)
+    assert len(list((tmp_path / "outputs").iterdir())) == 5
 
 
 def test_pictures_are_there():
