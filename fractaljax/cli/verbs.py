@@ -50,14 +50,19 @@ def list_parts(arguments: argparse.Namespace) -> int:
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Prints the full settings of a config, a result or a picture, in a form `scan` takes."""
+    """Prints the full settings of a config, a result or a picture, in a form that `scan`, or
+    `sweep` for a pair, takes again."""
     import yaml
 
     from fractaljax import config
 
     raw, _ = source.settings(arguments)
-    found = config.experiments(raw, arguments.overrides, only=arguments.only)
-    trees = {e.name: config.as_tree(e.spec, e.window) for e in found}
+    if config.holds_pairs(raw):
+        fixed = config.parse_sweep(arguments.overrides).fixed
+        trees = {(pair := config.setting(raw, fixed, arguments.only)).name: pair.tree()}
+    else:
+        found = config.experiments(raw, arguments.overrides, only=arguments.only)
+        trees = {e.name: config.as_tree(e.spec, e.window) for e in found}
     single = len(trees) == 1 and not raw["plugins"]
     plugins = {"plugins": raw["plugins"]} if raw["plugins"] else {}
     tree = next(iter(trees.values())) if single else {**plugins, "experiments": trees}

@@ -4,8 +4,9 @@ Text becomes *raw settings* (`text`), one *tree* an experiment (`trees`, `facets
 Window (`to_spec`); `to_tree` is the way back.
 """
 
-from fractaljax.config.course import Setting, setting
+from fractaljax.config.course import Setting, holds_pairs, setting
 from fractaljax.config.experiment import Experiment, experiments
+from fractaljax.config.sweeps import parse_sweep
 from fractaljax.config.text import load_plugins, parse, read
 from fractaljax.config.to_tree import as_tree, differences, digest, dump, label
 
@@ -17,9 +18,11 @@ __all__ = [
     "digest",
     "dump",
     "experiments",
+    "holds_pairs",
     "label",
     "load_plugins",
     "parse",
+    "parse_sweep",
     "read",
     "setting",
 ]

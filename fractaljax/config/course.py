@@ -32,6 +32,11 @@ class Setting(NamedTuple):
         )
 
 
+def holds_pairs(raw: Mapping[str, Any]) -> bool:
+    """Whether raw settings are about two networks at once."""
+    return any(is_pair(block) for block in (raw["defaults"], *raw["experiments"].values()))
+
+
 def setting(
     raw: Mapping[str, Any], patches: Iterable[tuple[str, Any]] = (), only: str | None = None
 ) -> Setting:
@@ -53,7 +58,7 @@ def setting(
         raise FractaljaxError(f"a sweep is of one experiment; give --only {' or '.join(known)}")
     name = only or next(iter(known))
     block = known[name]
-    if is_pair(block) or is_pair(raw["defaults"]):
+    if holds_pairs(raw):
         block = {**raw["defaults"], **block}
         return Setting(name, to_pair(block, patches), block)
     tree = layered(canonical(raw["defaults"]), canonical(block))

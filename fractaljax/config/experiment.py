@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from fractaljax.config.course import holds_pairs
 from fractaljax.config.facets import facet_name, facets
-from fractaljax.config.pairs import is_pair
 from fractaljax.config.text import load_plugins, parse_override
 from fractaljax.config.to_spec import to_spec
 from fractaljax.config.trees import canonical, layered, nested, placed
@@ -40,11 +40,11 @@ def experiments(
         FractaljaxError: for any key, value or name that is not understood.
     """
     load_plugins(raw["plugins"])
+    if holds_pairs(raw):
+        raise FractaljaxError("these are pairs of networks: fractaljax sweep trains those")
     patches = [parse_override(text) for text in overrides]
     found, known = [], []
     for name, block in raw["experiments"].items():
-        if is_pair(block) or is_pair(raw["defaults"]):
-            raise FractaljaxError(f"{name} is a pair of networks: fractaljax sweep trains those")
         tree = layered(canonical(raw["defaults"]), canonical(block))
         for path, value in patches:
             tree = layered(tree, canonical(nested(path, value)))

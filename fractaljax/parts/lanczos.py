@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fractaljax.parts import lapack
 from fractaljax.types import Array, Tree
 
 SEED = 0  # of the vectors to start from: the same for all networks
@@ -70,7 +71,7 @@ def extremes(
     end = repeat(step, _Carry(basis, nothing, nothing, nothing[0]), steps)
     between = end.beside[:-1]
     small = jnp.diag(end.diagonal) + jnp.diag(between, 1) + jnp.diag(between, -1)
-    values, vectors = jnp.linalg.eigh(small)
+    values, vectors = lapack.eigh(small)
     errors = jnp.abs(end.beside[-1] * vectors[-1])
     error = jnp.maximum(jnp.max(errors[:k]), jnp.max(errors[-k:]))
     return Extremes(values[::-1][:k], values[:k], error)

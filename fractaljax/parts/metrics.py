@@ -13,7 +13,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from fractaljax.errors import FractaljaxError, unknown
-from fractaljax.parts import lanczos, linear_maps
+from fractaljax.parts import lanczos, lapack, linear_maps
 from fractaljax.registry import register
 from fractaljax.types import Array, Data, Evaluation, Metric
 
@@ -258,7 +258,7 @@ def hessian_spectrum(k: int = 10, exact_below: int = 1000, iterations: int = 100
             return ravel_pytree(e.hvp(e.params, data, tree(vector)))[0]
 
         if flat.size < exact_below:
-            values = jnp.linalg.eigvalsh(e.loop(times, jnp.eye(flat.size, dtype=flat.dtype)))
+            values = lapack.eigvalsh(e.loop(times, jnp.eye(flat.size, dtype=flat.dtype)))
             return {
                 "hessian_largest": values[::-1][:k],
                 "hessian_smallest": values[:k],
@@ -339,7 +339,7 @@ def _point(data: Data, i: Array) -> Data:
 def _singular(matrix: Array) -> Array:
     """Singular values, descending; NaN where an entry is not finite."""
     # of infinite entries LAPACK prints a complaint, of NaN it does not
-    return jnp.linalg.svd(jnp.where(jnp.isfinite(matrix), matrix, jnp.nan), compute_uv=False)
+    return lapack.singular_values(jnp.where(jnp.isfinite(matrix), matrix, jnp.nan))
 
 
 def _rank(values: Array, tol: Array | float, abs_tol: Array | float) -> Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from fractaljax import registry
 from fractaljax.errors import FractaljaxError, at
+from fractaljax.parts import lapack
 from fractaljax.parts.sampling import LOSSES, sampler, traced_batch
 from fractaljax.registry import register
 from fractaljax.types import Array, Data, Key, Problem, Stream
@@ -214,5 +215,5 @@ def _key(key: Key, stream: str) -> Key:
 
 def _haar(key: Key, size: int) -> Array:
     """An orthogonal matrix, uniform over all of them (Mezzadri, arXiv:math-ph/0609050)."""
-    q, r = jnp.linalg.qr(jax.random.normal(key, (size, size)))
+    q, r = lapack.qr(jax.random.normal(key, (size, size)))
     return q * jnp.sign(jnp.diagonal(r))

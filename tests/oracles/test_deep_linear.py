@@ -301,3 +301,20 @@ def test_what_pairs_cannot_be(changes, words):
     with pytest.raises(FractaljaxError) as error:
         pair(**changes)
     assert all(word in str(error.value) for word in words), error.value
+
+
+def test_decompositions_run_on_all_devices_at_once():
+    """Batches of them would wait for each other for ever (`parts/lapack.py`)."""
+    given = fj.Spec(
+        model=fj.Part("deep_linear", num_hidden=2, hidden_dim=30),
+        problem=fj.Part("teacher", rotated=True, in_dim=30, out_dim=30),
+        fold=(),
+        metric=(fj.Part("layer_singular_values"), fj.Part("hessian_spectrum", iterations=30)),
+        steps=2,
+        evaluations=2,
+        dtype="float64",
+    )
+    tile = program.compile_tile(given, ("data_seed", "model_seed"), 16, 4, mesh())
+    found = tile.run(np.array([(s, s) for s in range(16)], float))
+    assert np.isfinite(found["hessian_largest"]).all()
+    assert (np.diff(found["layer_singular_values_1"], axis=-1) <= 0).all()
