@@ -72,7 +72,7 @@ def pair_with(name: str) -> Pair:
 
 def _linear(spec: Spec, matrix: str) -> Spec:
     sizes = {"in_dim": 3, "out_dim": 3, "train_samples": 12, "test_samples": 6}
-    problem = Part("teacher", matrix=matrix, batch=4, **sizes)
+    problem = Part("teacher", matrix=matrix, batch=4, sampling="replacement", **sizes)
     model = Part("deep_linear", num_hidden=1, hidden_dim=4)
     return dataclasses.replace(spec, model=model, problem=problem)
 

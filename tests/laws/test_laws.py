@@ -17,23 +17,52 @@ ROWS = [
     if name != "tfds"  # needs a data set on disk: see tests/parts/test_datasets.py
     and role != "colormap"
 ]
-SPECS = [row for row in ROWS if row[0] != "comparison"]
+READERS = ("metric", "comparison")  # they read a training; compiled all at once, below
+TRAINED = [row for row in ROWS if row[0] not in READERS]
 
 
-@pytest.mark.parametrize(("role", "name"), ROWS)
+@pytest.mark.parametrize(("role", "name"), TRAINED)
 def test_part_keeps_the_laws(role, name):
     laws.check(role, name)
 
 
-@pytest.mark.parametrize(("role", "name"), SPECS)
+@pytest.mark.parametrize(("role", "name"), TRAINED)
 def test_part_keeps_to_single_precision(role, name):
     prepare("float32")
     spec = laws.with_part(role, name)
     assert spec.dtype == "float32"
     laws.state_is_stable(spec)
     laws.every_axis_traces(spec, role)
-    if role != "metric":
-        laws.scan_equals_train(spec)
+    laws.scan_equals_train(spec)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", registry.names("metric"))
+def test_metric_keeps_the_laws(name, dtype):
+    prepare(dtype)
+    spec = laws.with_part("metric", name)
+    laws.refuses_unknown(spec)
+    laws.state_is_stable(spec)
+    laws.every_axis_traces(spec, "metric")
+
+
+TOGETHER = ("grad_norm_squared", "trace_gradient_covariance")  # parts of the others' readings
+
+
+@pytest.mark.parametrize("left_out", ["trace_covariances", "gradient_stats"])
+def test_metrics_do_not_depend_on_neighbours(left_out):
+    names = set(registry.names("metric")) - {left_out, *TOGETHER}
+    spec = laws.with_part("metric", "test_loss")
+    spec = dataclasses.replace(spec, metric=tuple(Part(name) for name in sorted(names)))
+    laws.neighbours_do_not_matter(spec)
+
+
+def test_comparisons_keep_the_laws():
+    names = registry.names("comparison")
+    pair = laws.pair_with(names[0])
+    pair = dataclasses.replace(pair, comparison=tuple(Part(name) for name in names))
+    laws.state_is_stable(pair)
+    laws.neighbours_do_not_matter(pair)
 
 
 @pytest.mark.parametrize("rule", [None, *registry.names("rule")])
