@@ -31,7 +31,18 @@ if TYPE_CHECKING:
     from fractaljax.spec import Part, Spec, facets
     from fractaljax.store import open_result as open
     from fractaljax.store.sweeps import load_run, load_sweep
-    from fractaljax.types import Data, Fold, Model, Problem, Rule, Snapshot
+    from fractaljax.types import (
+        Callback,
+        Comparison,
+        Data,
+        Evaluation,
+        Fold,
+        Metric,
+        Model,
+        Problem,
+        Rule,
+        Snapshot,
+    )
     from fractaljax.view.curves import plot, plot_comparative, plot_run, subtract_baseline
     from fractaljax.window import Window
 
@@ -72,6 +83,10 @@ _HOMES = {
     "Fold": "types",
     "Rule": "types",
     "Snapshot": "types",
+    "Metric": "types",
+    "Comparison": "types",
+    "Evaluation": "types",
+    "Callback": "types",
     "laws": "laws",
 }
 __all__ = [*_HOMES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll] (said once)

@@ -18,7 +18,7 @@ from fractaljax.engine.plan import mesh
 from fractaljax.engine.streams import shared_draws
 from fractaljax.errors import FractaljaxError
 from fractaljax.pair import Course, Pair
-from fractaljax.spec import MANY_ROLES, PART_ROLES, Part, Spec
+from fractaljax.spec import MANY_ROLES, Part, Spec
 from fractaljax.types import State, Tree
 from fractaljax.window import Axis, Window
 
@@ -35,6 +35,7 @@ def check(role: str, name: str) -> None:
     """
     if role == "colormap":
         raise FractaljaxError("a colour map is no part of a training; it has no laws here")
+    registry.lookup(role, name)
     if role == "comparison":
         state_is_stable(pair_with(name))
         neighbours_do_not_matter(pair_with(name))
@@ -79,15 +80,14 @@ def _linear(spec: Spec, matrix: str) -> Spec:
 
 def refuses_unknown(spec: Spec) -> None:
     """Law 1 and 2: an argument that no factory has is refused, with the path."""
-    for role in PART_ROLES:
-        part = getattr(spec, role)
-        if part is None:
-            continue
+    for prefix, part in spec.parts():
+        role = prefix.split(".")[0]
+        wrong = Part(part.name, **dict(part.args) | {"no_such_argument": 1})
+        others = tuple(p for p in getattr(spec, role) if p != part) if role in MANY_ROLES else ()
         try:
-            wrong = Part(part.name, **dict(part.args) | {"no_such_argument": 1})
-            dataclasses.replace(spec, **{role: wrong})
+            dataclasses.replace(spec, **{role: (*others, wrong) if role in MANY_ROLES else wrong})
         except FractaljaxError as error:
-            assert f"{role}.no_such_argument" in str(error), f"the error has no path: {error}"
+            assert f"{prefix}.no_such_argument" in str(error), f"the error has no path: {error}"
         else:
             raise AssertionError(f"{role} '{part.name}' takes an argument that it does not have")
 

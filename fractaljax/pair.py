@@ -121,6 +121,8 @@ class Pair:
         """`resolve`, for an axis: raises unless the value may be traced."""
         path = self.resolve(name)
         side, _, rest = path.partition(".")
+        if side in SIDES and _is_shared(rest):
+            raise FractaljaxError(f"{path}: must be the same for a and b: they share the data")
         if side in SIDES:
             return f"{side}.{self.sides[side].traced(rest)}"
         for spec in self._having(path).values():
@@ -130,8 +132,8 @@ class Pair:
     def batched(self, path: str) -> bool:
         """As `Spec.batched`."""
         side, _, rest = path.partition(".")
-        if side in SIDES:
-            return self.sides[side].batched(rest)
+        if side in SIDES:  # of what both must share, one side alone is refused when it is made
+            return not _is_shared(rest) and self.sides[side].batched(rest)
         having = self._having(path).values()
         return bool(having) and all(spec.batched(path) for spec in having)
 
@@ -165,6 +167,12 @@ class Pair:
 
     def _having(self, path: str) -> dict[str, Spec]:
         return {side: spec for side, spec in self.sides.items() if path in spec.paths()}
+
+
+def _is_shared(path: str) -> bool:
+    """Whether both sides must have the same value of a path."""
+    role, _, argument = path.partition(".")
+    return path in SAME or (role == "problem" and argument not in BATCHES)
 
 
 BATCHES = ("batch", "sampling")  # of a problem: which of its points one side looks at

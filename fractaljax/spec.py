@@ -109,6 +109,12 @@ class Spec:
             raise FractaljaxError(
                 "redraw: true needs draws: fold_in; the legacy draws are one for all"
             )
+        if self.draws == "legacy":
+            for name in SEEDS[1:]:
+                if getattr(self, name) is not None:
+                    raise FractaljaxError(
+                        f"{name} is not read: draws is legacy, which has one seed"
+                    )
         for role in PART_ROLES:
             part = getattr(self, role)
             if part is not None or role != "rule":
@@ -189,7 +195,11 @@ class Spec:
 
     def _may_trace(self, path: str) -> bool:
         argument = self._argument(path)
-        return path in SEEDS if argument is None else argument.traced
+        if argument is not None:
+            return argument.traced
+        if path == "seed":
+            return any(getattr(self, name) is None for name in SEEDS[1:])  # else nobody reads it
+        return path in SEEDS and self.draws != "legacy"
 
     def _argument(self, path: str) -> registry.Argument | None:
         """The schema of an argument of a part; None for a field."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fractaljax.cli import source
+from fractaljax.errors import FractaljaxError
 
 if TYPE_CHECKING:
     from fractaljax.config import Experiment
@@ -58,8 +59,10 @@ def show(arguments: argparse.Namespace) -> int:
 
     raw, _ = source.settings(arguments)
     if config.holds_pairs(raw):
-        fixed = config.parse_sweep(arguments.overrides).fixed
-        trees = {(pair := config.setting(raw, fixed, arguments.only)).name: pair.tree()}
+        grid = config.parse_sweep(arguments.overrides)
+        if grid.dims:
+            raise FractaljaxError(f"{grid.dims[0].paths[0]}: one value is shown, not several")
+        trees = {(pair := config.setting(raw, grid.fixed, arguments.only)).name: pair.tree()}
     else:
         found = config.experiments(raw, arguments.overrides, only=arguments.only)
         trees = {e.name: config.as_tree(e.spec, e.window) for e in found}

@@ -52,6 +52,9 @@ def setting(
     """
     load_plugins(raw["plugins"])
     known, patches = raw["experiments"], list(patches)
+    for path, _ in patches:
+        if path.split(".")[0] in ("window", "axes"):
+            raise FractaljaxError(f"{path} is not read: a sweep has no window")
     if only is not None and only not in known:
         raise unknown("experiment", only, known)
     if only is None and len(known) > 1:

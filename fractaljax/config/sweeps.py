@@ -12,6 +12,9 @@ _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?")
 _CALLED = re.compile(r"range\(\s*(-?\d+)\s*,\s*(-?\d+)\s*(?:,\s*(-?\d+)\s*)?\)")
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # YAML reads 1e-3 as text
 
+MAX_DIGITS = 18  # of a number in a range: Python's ranges have no more than 2^63 numbers
+MAX_LISTED = 10**7  # numbers of ranges that are held, as other values stand beside them
+
 
 class Dim(NamedTuple):
     """Paths that vary together, and their values: a row a combination."""
@@ -48,17 +51,17 @@ class Grid(NamedTuple):
             yield outer.settings(index), inner
 
 
-class _Column(Sequence):
-    """Values as rows of one."""
+class _Rows(Sequence):
+    """Columns of equal length, row by row."""
 
-    def __init__(self, values: Sequence[Any]):
-        self._values = values
+    def __init__(self, columns: Sequence[Sequence[Any]]):
+        self._columns = columns
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._columns[0])
 
     def __getitem__(self, index: Any) -> Any:
-        return (self._values[index],)
+        return tuple(column[index] for column in self._columns)
 
 
 def parse_sweep(words: Sequence[str], zips: Sequence[str] = ()) -> Grid:
@@ -95,15 +98,11 @@ def parse_sweep(words: Sequence[str], zips: Sequence[str] = ()) -> Grid:
         if together.count(path) > 1:
             raise FractaljaxError(f"--zip: {path} is in two groups")
     dims = []
-    for path, values in swept.items():
+    for path in swept:
         group = next((g for g in groups if path in g), (path,))
         if path != next(p for p in swept if p in group):
             continue  # its group stands at its first path
-        if len(group) == 1:
-            dims.append(Dim(group, _Column(values)))
-        else:
-            rows = [*zip(*(swept[p] for p in group), strict=True)]
-            dims.append(Dim(group, rows))
+        dims.append(Dim(group, _Rows([swept[p] for p in group])))
     return Grid(tuple(dims), tuple(fixed.items()))
 
 
@@ -128,6 +127,8 @@ def _values(word: str, text: str) -> tuple[bool, Sequence[Any]]:
     ranges = [_range(word, part) for part in parts]
     if len(parts) == 1:
         return (False, [_value(word, parts[0])]) if ranges[0] is None else (True, ranges[0])
+    if sum(len(span) for span in ranges if span) > MAX_LISTED:
+        raise FractaljaxError(f"'{word}': the range is too long to stand beside other values")
     found: list[Any] = []
     for part, span in zip(parts, ranges, strict=True):
         found += [_value(word, part)] if span is None else span
@@ -154,8 +155,8 @@ def _parts(word: str, text: str) -> list[str]:
             break
     if depth or quote:
         raise FractaljaxError(f"'{word}': a bracket or a quotation mark is left open")
-    if len(parts) > 1 and not all(part.strip() for part in parts):
-        raise FractaljaxError(f"'{word}': a value is missing between two commas")
+    if not all(part.strip() for part in parts):
+        raise FractaljaxError(f"'{word}': a value is missing; nothing at all is null")
     return [part.strip() for part in parts]
 
 
@@ -164,6 +165,8 @@ def _range(word: str, text: str) -> range | None:
     match = _RANGE.fullmatch(text) or _CALLED.fullmatch(text)
     if not match:
         return None
+    if max(len(digits or "") for digits in match.groups()) > MAX_DIGITS:
+        raise FractaljaxError(f"'{word}': the range is too long")
     start, stop, step = (int(n) if n else 1 for n in match.groups())
     if step == 0:
         raise FractaljaxError(f"'{word}': the step of a range must not be 0")
@@ -175,7 +178,7 @@ def _range(word: str, text: str) -> range | None:
 def _value(word: str, text: str) -> Any:
     if _FLOAT.fullmatch(text):
         return float(text)
-    if text == "none":
+    if text.lower() == "none":
         return None
     try:
         return from_yaml(text)

@@ -70,6 +70,11 @@ def _phases(spec: Spec, hparams: Hparams) -> list[tuple[int, Problem]]:
         raise FractaljaxError(
             f"callback: problem '{spec.problem.name}' cannot change the size of its batches"
         )
+    steps = [step for step, _ in switches]
+    for step in steps:
+        if steps.count(step) > 1 or step >= spec.steps:
+            why = "two sizes from one step on" if steps.count(step) > 1 else "never reached"
+            raise FractaljaxError(f"callback: batches switch at step {step}: {why}")
     phases = [(0, first)]
     for step, size in sorted(switches, key=lambda switch: switch[0]):
         with at("callback"):

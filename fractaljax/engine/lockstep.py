@@ -6,6 +6,8 @@ comparisons of the two are evaluated before the updates of their step.
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
+
 from fractaljax.engine import metrics, train
 from fractaljax.engine.descent import Hparams
 from fractaljax.engine.metrics import Curves
@@ -54,8 +56,9 @@ def evaluate(
 ) -> PairState:
     """Adds a point to every curve; `t` is one of `pair.evaluated`."""
     params = _params(state.sides)
-    alive, values = metrics.finite(params), _values(pair, hparams, draws, params)
-    return state._replace(curves=metrics.appended(state.curves, t // pair.every, alive, values))
+    alive, values = _alive(params), _values(pair, hparams, draws, params)
+    any_alive = jnp.any(jnp.stack([*alive.values()]))
+    return state._replace(curves=metrics.appended(state.curves, t // pair.every, any_alive, values))
 
 
 def step(pair: Pair, hparams: Hparams, draws: SidesDraws, t: Array, state: PairState) -> PairState:
@@ -82,8 +85,10 @@ def reading(pair: Pair, hparams: Hparams, state: PairState) -> dict[str, Array]:
 
 def _values(pair: Pair, hparams: Hparams, draws: SidesDraws, params: Sides) -> dict[str, Array]:
     found: dict[str, Array] = {}
+    alive = _alive(params)
     for s in SIDES:
         own = metrics.values(pair.sides[s], pair.split(hparams, s), draws[s], params[s])
+        own = metrics.while_finite(alive[s], own)
         found |= {f"{name}_{s}": value for name, value in own.items()}
     seen = [
         metrics.evaluation(pair.sides[s], pair.split(hparams, s), draws[s], params[s])
@@ -92,11 +97,15 @@ def _values(pair: Pair, hparams: Hparams, draws: SidesDraws, params: Sides) -> d
     comparisons = build_many("comparison", pair.comparison, {})
     for part, compare in zip(pair.comparison, comparisons, strict=True):
         with at(f"comparison.{part.name}"):
-            some = compare(*seen)
+            some = metrics.while_finite(alive["a"] & alive["b"], compare(*seen))
         if twice := sorted(set(some) & set(found)):
             raise FractaljaxError(f"comparison: '{twice[0]}' is recorded twice")
         found |= some
     return found
+
+
+def _alive(params: Sides) -> dict[str, Array]:
+    return {s: metrics.finite(params[s]) for s in SIDES}
 
 
 def _params(sides: dict[str, State]) -> Sides:

@@ -16,7 +16,7 @@ from fractaljax.types import Array, Data, Evaluation, Tree
 
 
 class Curves(NamedTuple):
-    """`values` are `[K, ...]`, NaN where nothing is evaluated; `alive` while weights are finite."""
+    """`values` are `[K, ...]`, NaN where nothing is evaluated; `alive` while one still is."""
 
     values: dict[str, Array]
     alive: Array
@@ -31,12 +31,17 @@ def blank(spec: Course, read: Callable[[Tree], dict[str, Array]], params: Tree) 
 
 
 def appended(curves: Curves, row: Array, alive: Array, values: dict[str, Array]) -> Curves:
-    """The curves with one more point; NaN from the first weights on that are not finite."""
+    """The curves with one more point."""
     kept = {
-        name: curve.at[row].set(jnp.where(alive, values[name], jnp.nan).astype(curve.dtype))
+        name: curve.at[row].set(values[name].astype(curve.dtype))
         for name, curve in curves.values.items()
     }
     return Curves(kept, alive)
+
+
+def while_finite(alive: Array, values: dict[str, Array]) -> dict[str, Array]:
+    """Readings of weights that are finite; NaN of others."""
+    return {name: jnp.where(alive, value, jnp.nan) for name, value in values.items()}
 
 
 def values(spec: Spec, hparams: Hparams, draws: Draws, params: Tree) -> dict[str, Array]:
@@ -46,6 +51,10 @@ def values(spec: Spec, hparams: Hparams, draws: Draws, params: Tree) -> dict[str
     for part, metric in zip(spec.metric, build(spec, "metric", hparams), strict=True):
         with at(f"metric.{part.name}"):
             some = metric(seen)
+            if not isinstance(some, dict):
+                raise FractaljaxError(
+                    f"must give a dict of named arrays, not {type(some).__name__}"
+                )
         if twice := sorted(set(some) & set(found)):
             raise FractaljaxError(f"metric: '{twice[0]}' is recorded twice")
         found |= some

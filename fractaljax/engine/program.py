@@ -5,6 +5,7 @@ the loop: one loop over vmapped steps is left as soon as all networks of the chu
 and its carry is never selected. Nothing here grows with pixels x steps.
 """
 
+import contextlib
 import functools
 import types
 from collections.abc import Callable, Mapping
@@ -85,7 +86,11 @@ def _compiled(spec: Course, names: tuple[str, ...], layout: _Layout, mesh: Mesh)
     inputs = _arguments(np.zeros((1, len(names))), spec, layout)
     shapes = [jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=split) for a in inputs]
     with generator(spec):  # the generator is chosen when random bits are lowered
-        compiled = program.lower(*shapes, common).compile()
+        traced = program.trace(*shapes, common)
+        own = jax.tree.leaves(course_of(spec).drawn_axes(spec, names))
+        # draws of a network's own are in float64, as the shared ones are
+        with jax.enable_x64(True) if own else contextlib.nullcontext():
+            compiled = traced.lower().compile()
 
     def run(points: np.ndarray) -> dict[str, np.ndarray]:
         placed = [jax.device_put(a, split) for a in _arguments(points, spec, layout)]

@@ -100,12 +100,13 @@ def drawn(spec: Spec, common: Common, hparams: Hparams, words: Array) -> Draws:
     """The draws of one network: its own, from its values and not from its place, so that the same
     point has the same networks in every window, and those that all share."""
     own, shared = own_purposes(spec, hparams), common.draws
-    keys = streams(spec, hparams, words)
     data, summed, weights = shared.data, shared.moments, shared.weights
-    if "data" in own:
-        data, summed = cast(draw_data(spec, keys.data, common.source), spec.dtype)
-    if "init" in own:
-        weights = cast(draw_weights(spec, keys.init, data), spec.dtype)
+    with jax.enable_x64(True):  # then rounded, as the draws that all share
+        keys = streams(spec, hparams, words)
+        if "data" in own:
+            data, summed = cast(draw_data(spec, keys.data, common.source), spec.dtype)
+        if "init" in own:
+            weights = cast(draw_weights(spec, keys.init, data), spec.dtype)
     batches = keys.batches if "batches" in own else shared.batches
     return Draws(data, weights, batches, summed)
 
@@ -146,7 +147,7 @@ def evaluate(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State)
     if not spec.metric:
         return state
     alive = metrics.finite(state.params)
-    values = metrics.values(spec, hparams, draws, state.params)
+    values = metrics.while_finite(alive, metrics.values(spec, hparams, draws, state.params))
     return state._replace(metric=metrics.appended(state.metric, t // spec.every, alive, values))
 
 

@@ -30,6 +30,7 @@ log = logging.getLogger("fractaljax")
 MAX_PROGRAMS = 10_000
 PART_WORK = 2e10  # multiplications of one call of a program: some seconds of two cores
 PART_BYTES = 2**26  # of readings in one part of the table
+RESERVED = {"step", "written"}  # columns of the table that are no readings
 MEASURED = 4  # programs that a plan times; the others are scaled from them
 
 
@@ -126,10 +127,17 @@ def prepare(
     """
     fixed = [*grid.fixed, *([("dtype", dtype)] if dtype else [])]
     setting = config.setting(raw, fixed, only)
+    for path in (path for dim in grid.dims for path in dim.paths):
+        if path.split(".")[-1] in ("metric", "metrics", "fold", "callback", "callbacks"):
+            raise FractaljaxError(f"{path} is not swept; several are one value: {path}=[a,b]")
     paths = {path: setting.path(path) for dim in grid.dims for path in dim.paths}
     for path, canonical in paths.items():
         if list(paths.values()).count(canonical) > 1:
             raise FractaljaxError(f"{path}: {canonical} is swept twice")
+        if canonical.split(".")[-1] == "seed" and not setting.course.batched(canonical):
+            raise FractaljaxError(
+                f"{path} is not read: data_seed, model_seed and batch_seed are given"
+            )
         if canonical == "dtype":
             raise FractaljaxError("dtype: one a sweep; give --dtype float32 or float64")
     plan.prepare(setting.course.dtype, devices)
@@ -139,14 +147,17 @@ def prepare(
     for settings, rest in grid.split(static.__contains__):
         settings = {paths[path]: value for path, value in settings.items()}
         course = setting.course.updated(settings)
-        if not rest.dims:  # a program needs something to be over: the seed that it has anyway
-            rest = Grid((_its_own_seed(course),))
+        own = {paths[path] for dim in rest.dims for path in dim.paths}
+        rest = Grid((*rest.dims, *_beside(course, own)))
         names = tuple(paths.get(path, path) for dim in rest.dims for path in dim.paths)
         batches.append(Batch(settings, course, names, rest))
         if len(batches) > MAX_PROGRAMS:
             raise FractaljaxError(f"more than {MAX_PROGRAMS} programs: too many static values")
     for batch in batches[:MEASURED]:  # whatever a step refuses is refused before a folder is made
-        program.readings(batch.course, batch.names)
+        _check_values(batch, paths)
+        readings = program.readings(batch.course, batch.names)
+        if taken := RESERVED & set(readings):
+            raise FractaljaxError(f"a reading may not be called {', '.join(taken)} in a sweep")
     text = json.dumps(setting.tree(), sort_keys=False, default=str)
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
     return Job(setting.name, digest, setting, grid, batches, paths, devices, chunk)
@@ -190,12 +201,12 @@ def run(
     Raises:
         FractaljaxError: the folder holds another sweep, or cannot be written.
     """
+    again = {job.setting.path(path): value for path, value in (rerun or {}).items()}
     mesh = plan.mesh(job.devices)
     made = {"backend": mesh.devices.flat[0].platform, **scan.machine_record(mesh)}
     table = Table(out, job.setting.tree(), provenance=made, overwrite=overwrite)
-    if rerun:
-        found = table.forget({job.setting.path(path): value for path, value in rerun.items()})
-        log.info("%d runs are trained again", found)
+    if again:
+        log.info("%d runs are trained again", table.forget(again))
     total, trained, clock = job.grid.size, 0, time.perf_counter()
     done = 0
     for number, batch in enumerate(job.batches, 1):
@@ -240,6 +251,16 @@ def _settings(job: Job, batch: Batch, index: int) -> dict[str, Any]:
     return {**batch.settings, **{job.paths[path]: v for path, v in own if path in job.paths}}
 
 
+def _check_values(batch: Batch, paths: Mapping[str, str]) -> None:
+    """Raises for a traced value that its part refuses; a tracer would slip through."""
+    for dim in batch.grid.dims:
+        names = [paths.get(path, path) for path in dim.paths]
+        if all(name.split(".")[-1] in SEEDS for name in names):
+            continue  # checked as seeds, and there may be a million of them
+        for row in dim.rows:
+            batch.course.updated(dict(zip(names, row, strict=True)))
+
+
 def _may_trace(course: Course, paths: Mapping[str, str], grid: Grid, path: str) -> bool:
     """Whether the values of a swept path can be one batch; seeds among them must be seeds."""
     if not course.batched(paths[path]):
@@ -282,11 +303,35 @@ def _first(batch: Batch, count: int) -> np.ndarray:
     return _points(batch, (i % batch.grid.size for i in range(count)))
 
 
-def _its_own_seed(course: Course) -> Dim:
-    """One value: the seed of the batches as the course has it."""
-    side, path = (course.a, "a.batch_seed") if isinstance(course, Pair) else (course, "batch_seed")
-    seed = side.seed if side.batch_seed is None else side.batch_seed
-    return Dim((path,), [(seed,)])
+def _beside(course: Course, names: set[str]) -> Iterator[Dim]:
+    """One value each of paths that are axes although nobody sweeps them.
+
+    What is swept of one side of a pair is an axis of the other too: both are then computed alike,
+    so that two sides of equal values stay equal to the last bit. And a program needs something to
+    be over: the seed of the batches.
+    """
+    if not names:
+        names = {"a.batch_seed"} if isinstance(course, Pair) else {"batch_seed"}
+        yield from (Dim((path,), [(_value(course, path),)]) for path in names)
+    if isinstance(course, Pair):
+        for path in sorted(names):
+            side, _, rest = path.partition(".")
+            other = {"a": "b", "b": "a"}.get(side)
+            if other and f"{other}.{rest}" not in names and rest in course.sides[other].paths():
+                value = _value(course, f"{other}.{rest}")
+                if value is not None:
+                    yield Dim((f"{other}.{rest}",), [(value,)])
+
+
+def _value(course: Course, path: str) -> Any:
+    """The value of a path; of a seed that is not given, the seed that stands for it."""
+    found, last = course.paths()[path], path.split(".")[-1]
+    if last not in SEEDS:
+        return found
+    seed = course.seed if found is None else found
+    if not scan.are_seeds(np.array([seed], np.float64), course.dtype):
+        raise FractaljaxError(f"{path}={seed}: {course.dtype} does not hold it exactly")
+    return seed
 
 
 def _capacity(batch: Batch, chunk: int, mesh: Any) -> int:

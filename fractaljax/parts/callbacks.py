@@ -51,7 +51,6 @@ def lr_decay(decay_every: int = 1000, factor: float = 0.5) -> Callback:
 
 
 def _switch(step: int, size: int | None) -> tuple[int, int]:
-    for name, value in {"step": step, "batch_size": 1 if size is None else size}.items():
-        if value < 1:
-            raise FractaljaxError(f"{name}={value}: at least 1")
+    if step < 0 or (size is not None and size < 1):
+        raise FractaljaxError(f"step={step}, batch_size={size}: at least 0 and 1")
     return step, size or 0

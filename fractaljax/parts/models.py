@@ -256,6 +256,9 @@ def deep_linear(num_hidden: int = 3, hidden_dim: int = 100, gamma: float = 1.0) 
             f"num_hidden={num_hidden}, hidden_dim={hidden_dim}: at least 0 and 1 are needed"
         )
 
+    if isinstance(gamma, float) and not math.isfinite(gamma):
+        raise FractaljaxError(f"gamma={gamma}: takes a finite number")
+
     def module(outputs: int) -> DeepLinear:
         return DeepLinear(num_hidden, hidden_dim, outputs)
 

@@ -93,6 +93,8 @@ def teacher(
         raise FractaljaxError(f"batch={batch}: online data need the size of a batch, no axis")
     if online and sampling is not None:
         raise FractaljaxError(f"sampling={sampling} is not read: online batches are drawn anew")
+    if sampling is not None:
+        sampler(1, sampling)  # refuses a name it does not know, also where only a callback reads it
     given = {"scale": scale, "alpha": alpha, "k": k}
     values = _values(matrix, {name: v for name, v in given.items() if v is not None})
 
@@ -143,8 +145,13 @@ def teacher(
         assert isinstance(batch, int | float)
         size, dtype, rotation = int(batch), data.x.dtype, data.y.rotation
         keys = {name: jax.random.fold_in(stream(t), tag) for name, tag in FRESH.items()}
-        x = _active(jax.random.normal(keys["inputs"], (size, in_dim), dtype), rotation)
-        noise = jax.random.normal(keys["noise"], (size, out_dim), dtype)
+
+        def normal(key: Key, width: int) -> Array:
+            # of one kind, so that both precisions see the same points
+            return jax.random.normal(key, (size, width), jnp.float32).astype(dtype)
+
+        x = _active(normal(keys["inputs"], in_dim), rotation)
+        noise = normal(keys["noise"], out_dim)
         return Data(x, Targets(rotation, _ones(x), x, noise))
 
     def chosen(stream: Stream, t: Array, data: Data) -> Data:

@@ -1,5 +1,7 @@
 """Deep linear networks against plain numpy, against closed forms, and in lockstep."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -318,3 +320,31 @@ def test_decompositions_run_on_all_devices_at_once():
     found = tile.run(np.array([(s, s) for s in range(16)], float))
     assert np.isfinite(found["hessian_largest"]).all()
     assert (np.diff(found["layer_singular_values_1"], axis=-1) <= 0).all()
+
+
+def test_a_seed_trains_the_same_network_swept_or_fixed_also_in_float32():
+    fj.prepare("float32")
+    base = dataclasses.replace(spec(**SGD), dtype="float32")
+    for path in ("model_seed", "data_seed"):
+        swept = trained(base, (path,), [(2.0,), (3.0,)])["test_loss"][1]
+        fixed = trained(base.updated({path: 3}))["test_loss"][0]
+        np.testing.assert_allclose(swept, fixed, rtol=1e-5)
+
+
+def test_online_points_are_the_same_in_both_precisions():
+    double = trained(spec(online=True, **SGD))["test_loss"]
+    fj.prepare("float32")
+    single = trained(dataclasses.replace(spec(online=True, **SGD), dtype="float32"))["test_loss"]
+    np.testing.assert_allclose(single, double, rtol=1e-4)
+
+
+def test_a_side_that_blows_up_leaves_the_other_its_curves():
+    found = trained(pair(a={"optimizer.lr": 1e3}, steps=40, evaluations=40), ("b.batch_seed",))
+    assert np.isnan(found["test_loss_a"][0, -1]) and np.isnan(found["param_distance"][0, -1])
+    assert np.isfinite(found["test_loss_b"]).all()
+
+
+def test_one_side_cannot_have_data_of_its_own():
+    for path in ("a.data_seed", "b.problem.noise_std"):
+        with pytest.raises(FractaljaxError, match="share the data"):
+            pair().traced(path)
