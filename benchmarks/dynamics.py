@@ -21,7 +21,19 @@ speed, which any framework could have; `--points` takes the points instead.
 trains so many runs of the small net, with few steps, through the whole sweep into a table, and
 prints the peak memory beside that of a tenth of them.
 
-RESULT: not measured yet.
+RESULT (two cores of an Intel Xeon (AVX-512, virtual), shared with other work, 23 November 2026):
+
+    width 100, batch 50, 10,000 steps, median of 2
+                runs/s  network-steps/s  mean final loss
+       sweep     3.898           38,977        2.817e-10
+       torch     0.398            3,978          2.1e-10
+    sweep is x 9.9 (9.0 to 10.8)
+
+    width 10, batch 5, 10,000 steps, median of 2
+                runs/s  network-steps/s  mean final loss
+       sweep    31.511          315,114        2.487e-10
+       torch     0.604            6,038        2.136e-10
+    sweep is x 52.5 (49.4 to 55.6), 512 seeds in one call
 """
 
 import argparse

@@ -7,7 +7,8 @@ For every width, gamma, noise and size of the batches: the test loss of gradient
 mean and 95 % interval of SGD over batch seeds, from one starting point on one data set. A figure
 a width, and a table into experiments/README.md: the share of the evaluations at which gradient
 descent lies below the mean, and below and above the whole interval; the ratio of the losses at the
-end; the signal-to-noise ratio of the gradient, |g|^2 / Tr(S), half way. Finished runs are kept in
+end; the signal-to-noise ratio of the gradient, |g|^2 / Tr(S), half way. Evaluations below 1e-9 of
+the first loss do not count: there float32 rounds the updates away. Finished runs are kept in
 outputs/.
 """
 
@@ -25,6 +26,7 @@ from fractaljax.view.files import replacing
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "dynamics" / "gph.yaml"
 STEPS = {1.5: 27000, 1.0: 9000, 0.75: 6000}  # that each gamma needs
+FLOOR = 1e-9  # of the first loss: below, float32 rounds the updates away, and that is all one sees
 HEAD = (
     "| width | gamma | noise | batch | GD below the mean | below the interval | above the interval "
     "| SGD / GD at the end | signal to noise half way |\n" + "|---" * 9 + "|"
@@ -84,7 +86,10 @@ def compared(
     where = {"model.gamma": gamma, "problem.noise_std": noise}
     one, many = gd.select(where)[0], sgd.select({**where, "problem.batch": batch})
     ratio = signal_to_noise(one["grad_norm_squared"], one["trace_gradient_covariance"])
-    return below(one["test_loss"], many.history["test_loss"]), float(ratio[len(ratio) // 2])
+    loss, losses = one["test_loss"], many.history["test_loss"]
+    counted = (loss > FLOOR * loss[0]) & (losses.mean(axis=0) > FLOOR * loss[0])
+    found = below(np.where(counted, loss, np.nan), losses)
+    return found, float(ratio[counted.sum() // 2])
 
 
 def line(width: int, gamma: float, noise: float, batch: int, found: Below, snr: float) -> str:
