@@ -1,14 +1,26 @@
-"""The words of a sweep: what they mean, in which order its runs come, and what is refused."""
+"""The words of a sweep: what they mean, in which order its runs come, and what is refused; and what
+the verbs `sweep` and `merge` make of them and print."""
 
 import itertools
+import logging
 import math
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from fractaljax import cli
+from fractaljax.cli import progress
+from fractaljax.cli.arguments import parse
 from fractaljax.config.sweeps import Dim, Grid, parse_sweep
 from fractaljax.errors import FractaljaxError
+from fractaljax.families import sweep as family
+from fractaljax.store import merging
 
 PATHS = ("model.gamma", "optimizer.lr", "batch_seed", "steps", "problem.batch")
 columns = st.dictionaries(
@@ -72,6 +84,8 @@ def rows(grid):
         ("[[1,2],[3]]", [[1, 2], [3]]),
         ("['a,b',c]", ["a,b", "c"]),
         ("[null, true]", [None, True]),
+        ("[1e-3, 2, none]", [1e-3, 2, None]),
+        ("[[1e-3], ['1e-3', 'none']]", [[1e-3], ["1e-3", "none"]]),
         ("{100: 5, 200: null}", {100: 5, 200: None}),
         ("a=b", "a=b"),
         ("1.5..3", "1.5..3"),
@@ -102,6 +116,7 @@ def test_every_number_is_read_as_python_writes_it(number):
         ("sgd,adam", ["sgd", "adam"]),
         ("[5,10],[20]", [[5, 10], [20]]),
         ("[[1,2],[3]],[]", [[[1, 2], [3]], []]),
+        ("[1e-3],[1e-2,1]", [[1e-3], [1e-2, 1]]),
         ("'a,b',c", ["a,b", "c"]),
         ("0..3", [0, 1, 2]),
         ("0..10..4", [0, 4, 8]),
@@ -278,6 +293,8 @@ def test_a_grid_can_be_made_by_hand():
         (["a=1", "a=2"], [], "a is given twice"),
         (["a=1,2", "a=2"], [], "a is given twice"),
         (["a=1", "a =1,2"], [], "a is given twice"),
+        (["training.lr=1", "optimizer.lr=1,2"], [], "twice, the first time as training.lr"),
+        (["batch_seed=1,2", "training.batch_seed=3"], [], "twice, the first time as batch_seed"),
         (["a="], [], "'a=': a value is missing"),
         (["a=1,"], [], "'a=1,': a value is missing"),
         (["a=,1"], [], "'a=,1': a value is missing"),
@@ -294,6 +311,7 @@ def test_a_grid_can_be_made_by_hand():
         (["a=0..1" + "0" * 30], [], "the range is too long"),
         (["a=0.." + "1" * 5000], [], "the range is too long"),
         (["a=0..1000000000,1"], [], "the range is too long to stand beside other values"),
+        (["a=[1,]"], [], "'a=[1,]': a value is missing"),
         (["a={b: 1, b: 2}"], [], "'a={b: 1, b: 2}': key 'b' is given twice"),
         (["a=x: y: z"], [], "'a=x: y: z': not valid YAML"),
         (["a=1,2"], ["a"], "--zip a: takes two paths or more, as in --zip a,b"),
@@ -320,3 +338,188 @@ def test_any_text_is_values_or_one_line(text):
     else:
         assert grid.size >= 1 and len(grid.fixed) + len(grid.dims) == 1
         grid.settings(grid.size - 1)
+
+
+# ---- the verbs
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working directory of one's own with a small config."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text("steps: 5\n")
+    return tmp_path
+
+
+def run(*words):
+    """Exit code of a command."""
+    try:
+        return cli.main([str(word) for word in words])
+    except SystemExit as error:
+        return error.code
+
+
+def job(*words, zips=(), facets=("problem.batch",)):
+    """A job of the right form, in which only paths among `facets` are static."""
+    grid = parse_sweep(words, zips)
+    course: Any = SimpleNamespace(steps=6000)
+    batches = [
+        family.Batch(settings, course, (*inner.settings(0), "beside"), inner)
+        for settings, inner in grid.split(facets.__contains__)
+    ]
+    paths = {path: path for dim in grid.dims for path in dim.paths}
+    setting: Any = SimpleNamespace(course=course)
+    return family.Job("gph", "0123456789", setting, grid, batches, paths, None, None)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sweep tiny.yaml a=-1..3 b=1,2,3,4 --zip a,b c=x",
+        "sweep --zip=a,b tiny.yaml a=-1..3 b=1,2,3,4 c=x",
+        "sweep tiny.yaml --zip a,b a=-1..3 --only one b=1,2,3,4 --dry-run c=x",
+        "sweep --only one --zip a,b tiny.yaml a=-1..3 b=1,2,3,4 c=x --chunk 4",
+    ],
+)
+def test_words_keep_their_order_wherever_the_flags_stand(line):
+    arguments = parse(line.split())
+    assert arguments.config == "tiny.yaml" and arguments.zip == ["a,b"]
+    assert arguments.overrides == ["a=-1..3", "b=1,2,3,4", "c=x"]
+
+
+def test_flags_may_be_repeated():
+    flags = ["--zip", "a,b", "--zip=c,d", "--rerun", "x=-1", "--rerun=y=0..3"]
+    arguments = parse(["sweep", "tiny.yaml", *flags])
+    assert arguments.zip == ["a,b", "c,d"] and arguments.rerun == ["x=-1", "y=0..3"]
+
+
+REFUSED = {
+    "sweep": "CONFIG|DIR|IMAGE",
+    "sweep tinny.yaml": "Did you mean 'tiny.yaml'",
+    "sweep tiny.yaml steps": "'steps': expected path=value",
+    "sweep tiny.yaml --zpi a,b": "Did you mean '--zip'",
+    "sweep tiny.yaml --zip": "--zip",
+    "sweep tiny.yaml a=1,2 --zip a": "takes two paths or more",
+    "sweep tiny.yaml a=1,2 b=1,2,3 --zip=a,b": "a has 2, b has 3",
+    "sweep tiny.yaml steps=1,2 max_steps=3": "given twice, the first time as steps",
+    "sweep tiny.yaml --rerun steps": "'steps': expected path=value",
+    "sweep tiny.yaml --dry-run --rerun steps=5..5": "the range is empty",
+    "sweep tiny.yaml --dtype float16": "float16",
+    "sweep tiny.yaml --devices many": "--devices",
+    "sweep tiny.yaml --chunk 1.5": "--chunk",
+    "sweep tiny.yaml --resolution 5": "--resolution",
+    "sweep tiny.yaml --workers": "--devices and --chunk",
+    "sweep tiny.yaml --workers 4": "the batch is the worker",
+    "sweep --workers=0 nowhere.yaml": "there are no workers",
+    "merge": "DIR",
+    "merge a b": "--out",
+    "merge none --out all": "none",
+    "merge a --out all --only x": "--only",
+    "merge --out all a --workers 4": "--workers",
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_a_bad_command_is_one_line_and_leaves_nothing(line, folder, capfd):
+    assert run(*line.split()) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.startswith("fractaljax: "), (out, err)
+    assert REFUSED[line] in err
+    assert [path.name for path in folder.iterdir()] == ["tiny.yaml"]
+
+
+@pytest.mark.parametrize("verb", ["sweep", "merge"])
+def test_help_has_examples_and_no_workers(verb, capsys):
+    assert run(verb, "--help") == 0
+    text = capsys.readouterr().out
+    assert "examples:" in text and "--out" in text and "--workers" not in text
+
+
+def test_a_dry_run_prints_the_plan(folder, monkeypatch, capsys):
+    made = job("problem.batch=null,50", "model.gamma=0.75,1.0,1.5", "batch_seed=0..1000")
+    rows = [
+        family.Planned(batch.settings, 3000, 64, size * 2**20, seconds)
+        for batch, size, seconds in zip(made.batches, (12, 2048), (75.0, 3600.0), strict=True)
+    ]
+    monkeypatch.setattr(family, "prepare", lambda *_, **__: made)
+    monkeypatch.setattr(family, "planned", lambda _: rows)
+    assert run("sweep", "tiny.yaml", "--dry-run", "--out", "o") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "gph: 6,000 runs in 2 programs, 6,000 steps",
+        "batched in one program: batch_seed, model.gamma",
+        "a program each:         problem.batch",
+        "",
+        "      runs  chunk    memory         time  settings",
+        "     3,000     64    12 MiB   1 min 15 s  problem.batch=null",
+        "     3,000     64 2,048 MiB   1 h 00 min  problem.batch=50",
+        "",
+        "in all 1 h 01 min on this machine, as a short trial says",
+    ]
+    assert not Path("o").exists()
+
+
+def progress_of(monkeypatch, *parts, interrupted_at=None):
+    """A family that hears of these parts, Ctrl-C during one of them; what it was called with."""
+    called = {}
+
+    def ran(_, out, *, on_part, **rest):
+        called.update(rest, out=out)
+        for i, part in enumerate(parts):
+            if i == interrupted_at:
+                os.kill(os.getpid(), signal.SIGINT)
+            on_part(part)
+            called["parts"] = i + 1
+        return [None] * parts[-1].total
+
+    monkeypatch.setattr(family, "prepare", lambda *_, **__: job("batch_seed=0..8"))
+    monkeypatch.setattr(family, "run", ran)
+    monkeypatch.setattr(progress, "LOG_EVERY_S", 0.0)
+    return called
+
+
+PARTS = (
+    family.Progress(2, 8, 0, 0.5, 1, 2),
+    family.Progress(5, 8, 3, 1.5, 1, 2),
+    family.Progress(8, 8, 6, 3.0, 2, 2),
+)
+
+
+def test_progress_and_the_default_place(folder, monkeypatch, caplog, capsys):
+    called = progress_of(monkeypatch, *PARTS)
+    words = ["--rerun", "batch_seed=0..3", "--rerun", "model.gamma=1e-3", "--overwrite"]
+    with caplog.at_level(logging.INFO, "fractaljax"):
+        assert run("sweep", "tiny.yaml", *words) == 0
+    place = Path("outputs/tiny/gph/0123456789")
+    assert capsys.readouterr().out == f"{place}\n"
+    again = {"model.gamma": 1e-3, "batch_seed": [0, 1, 2]}
+    assert called == {"out": place, "overwrite": True, "rerun": again, "parts": 3}
+    assert caplog.messages == [
+        "gph: 25.0 %, 2 of 8 are there",
+        "gph: 62.5 %, 2.00 runs/s, 2 s left (program 1 of 2)",
+        "gph: 100.0 %, 2.00 runs/s, 0 s left (program 2 of 2)",
+        "gph: 8 runs",
+    ]
+
+
+@pytest.mark.parametrize(("during", "code", "parts"), [(1, 130, 1), (2, 0, 3)])
+def test_ctrl_c_ends_after_the_running_part(during, code, parts, folder, monkeypatch, capsys):
+    called = progress_of(monkeypatch, *PARTS, interrupted_at=during)
+    before = signal.getsignal(signal.SIGINT)
+    assert run("sweep", "tiny.yaml") == code
+    assert called["parts"] == parts  # with nothing left to train there is nothing to stop
+    assert signal.getsignal(signal.SIGINT) == before
+    told = capsys.readouterr()
+    assert ("goes on from here" in told.err) == (code == 130) == (told.out == "")
+
+
+def test_merge_tells_how_far_it_is(folder, monkeypatch, caplog, capsys):
+    def merged(folders, out, on_rows):
+        assert (folders, out) == (["a", "b"], "all")
+        on_rows(1500, 6000)
+
+    monkeypatch.setattr(merging, "merge", merged)
+    monkeypatch.setattr(progress, "LOG_EVERY_S", 0.0)
+    with caplog.at_level(logging.INFO, "fractaljax"):
+        assert run("merge", "a", "b", "--out", "all") == 0
+    assert caplog.messages == ["merge: 25.0 %, 1,500 of 6,000 runs"]
+    assert capsys.readouterr().out == "all\n"

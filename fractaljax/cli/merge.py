@@ -1,7 +1,8 @@
 """The verb `merge`: the runs of several machines in one table."""
 
 import argparse
-from pathlib import Path
+
+from fractaljax.cli.progress import Gauge
 
 MERGE = """examples:
   fractaljax merge outputs/machine_a outputs/machine_b --out outputs/all
@@ -19,6 +20,11 @@ def merge(arguments: argparse.Namespace) -> int:
     """Joins sweeps."""
     from fractaljax.store import merging
 
-    merging.merge([Path(folder) for folder in arguments.folders], Path(arguments.out))
+    with Gauge("merge", "reading") as gauge:
+
+        def on_rows(done: int, total: int) -> None:
+            gauge.show(done, total, f"{done:,} of {total:,} runs")
+
+        merging.merge(arguments.folders, arguments.out, on_rows)
     print(arguments.out)
     return 0

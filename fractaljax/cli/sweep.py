@@ -1,6 +1,7 @@
 """The verb `sweep`: a product of settings, as many runs side by side as fit."""
 
 import argparse
+import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ SWEEP = """examples:
 One value fixes a setting; several are swept: a,b,c or 0..100 or 0..100..10 (the end excluded);
 [a,b] is one value that is a list. All combinations are run, in the order of the command line.
 A run that is there is not trained again; the same command goes on where it stopped."""
-SIDES = "there are no workers: the batch is the worker; --devices and --chunk set its size"
+NO_WORKERS = "there are no workers: the batch is the worker; --devices and --chunk set its size"
 
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:
@@ -40,16 +41,17 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="throw away what the folder holds")
     add("--dry-run", action="store_true", help="what it would cost, and nothing else")
     add("--plots", action="store_true", help="curves as plots.png in the folder")
-    add("--workers", help=argparse.SUPPRESS)
+    add("--workers", nargs="?", const="", help=argparse.SUPPRESS)  # refused in words
 
 
 def sweep(arguments: argparse.Namespace) -> int:
     """Trains every run that is not in the table yet."""
+    if arguments.workers is not None:
+        raise FractaljaxError(f"--workers: {NO_WORKERS}")
     from fractaljax.config.sweeps import parse_sweep
     from fractaljax.families import sweep as family
 
-    if arguments.workers is not None:
-        raise FractaljaxError(f"--workers: {SIDES}")
+    again = _again(arguments.rerun)
     raw, stem = source.settings(arguments)
     job = family.prepare(
         raw,
@@ -63,7 +65,6 @@ def sweep(arguments: argparse.Namespace) -> int:
         _tell(job)
         return 0
     out = Path(arguments.out or Path("outputs") / stem / job.name / job.digest)
-    again = _again(arguments.rerun)
     with Stopper("part") as stopper, Gauge(job.name, "compiling") as gauge:
 
         def on_part(progress: "Progress") -> None:
@@ -102,19 +103,26 @@ def _tell(job: "Job") -> None:
     """The plan of a sweep."""
     from fractaljax.families import sweep as family
 
-    steps = job.setting.course.steps
-    batched = {name for batch in job.batches for name in batch.names}
+    steps = sorted({batch.course.steps for batch in job.batches})
+    told = " to ".join(f"{n:,}" for n in dict.fromkeys((steps[0], steps[-1])))
+    swept = set(job.paths.values())  # a program may have axes beside those that were asked for
+    batched = {name for batch in job.batches for name in batch.names if name in swept}
     static = {path for batch in job.batches for path in batch.settings}
-    print(f"{job.name}: {job.grid.size:,} runs in {len(job.batches):,} programs, {steps:,} steps")
+    print(f"{job.name}: {job.grid.size:,} runs in {len(job.batches):,} programs, {told} steps")
     print(f"batched in one program: {', '.join(sorted(batched)) or 'nothing'}")
     print(f"a program each:         {', '.join(sorted(static)) or 'nothing'}")
     print(f"\n{'runs':>10} {'chunk':>6} {'memory':>9} {'time':>12}  settings")
     rows = family.planned(job)
     for row in rows:
-        facet = ", ".join(f"{path}={value}" for path, value in row.settings.items())
+        facet = ", ".join(f"{path}={_typed(value)}" for path, value in row.settings.items())
         memory, time = f"{row.bytes / 2**20:,.0f} MiB", duration(row.seconds)
         print(f"{row.runs:>10,} {row.chunk:>6} {memory:>9} {time:>12}  {facet}")
     print(
         f"\nin all {duration(sum(row.seconds for row in rows))} on this machine, as a short "
         "trial says"
     )
+
+
+def _typed(value: Any) -> str:
+    """A value as one types it: null, true, [5, 10]."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)

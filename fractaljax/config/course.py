@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from fractaljax.config.facets import facets
-from fractaljax.config.pairs import is_pair, pair_path, pair_tree, to_pair
+from fractaljax.config.pairs import is_pair, laid, pair_path, pair_tree, to_pair
 from fractaljax.config.text import load_plugins
 from fractaljax.config.to_spec import to_training
 from fractaljax.config.to_tree import training_tree
@@ -18,12 +18,12 @@ class Setting(NamedTuple):
 
     name: str
     course: Course
-    block: Mapping[str, Any]  # as it is written
+    own: Mapping[str, Mapping[str, Any]]  # of a pair: what each side says for itself
 
     def path(self, words: str) -> str:
         """The canonical path of a path, in whatever words; raises with the nearest name."""
         pair = isinstance(self.course, Pair)
-        return self.course.resolve(pair_path(self.block, words) if pair else spelled(words))
+        return self.course.resolve(pair_path(self.own, words) if pair else spelled(words))
 
     def tree(self) -> dict[str, Any]:
         """The full settings, to be read again."""
@@ -62,8 +62,7 @@ def setting(
     name = only or next(iter(known))
     block = known[name]
     if holds_pairs(raw):
-        block = {**raw["defaults"], **block}
-        return Setting(name, to_pair(block, patches), block)
+        return Setting(name, *to_pair(laid(raw["defaults"], block), patches))
     tree = layered(canonical(raw["defaults"]), canonical(block))
     for path, value in patches:
         tree = layered(tree, canonical(nested(spelled(path).split("."), value)))
@@ -71,4 +70,4 @@ def setting(
     if lists != [{}]:
         path = next(iter(lists[0]))
         raise FractaljaxError(f"{path} is a list in the file; sweep it: {path}=value,value")
-    return Setting(name, to_training(tree), block)
+    return Setting(name, to_training(tree), {})

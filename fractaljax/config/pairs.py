@@ -27,8 +27,10 @@ def is_pair(block: Mapping[str, Any]) -> bool:
     return any(key in OF_THE_PAIR or _side_of(str(key)) for key in block)
 
 
-def to_pair(block: Mapping[str, Any], patches: list[tuple[str, Any]]) -> Pair:
-    """The Pair of a block and of what is laid over it.
+def to_pair(
+    block: Mapping[str, Any], patches: list[tuple[str, Any]]
+) -> tuple[Pair, dict[str, dict[str, Any]]]:
+    """The Pair of a block and of what is laid over it, and what each side says for itself.
 
     Args:
         patches: (path, value); `shared.model.gamma` stays under what a side says for itself,
@@ -38,15 +40,19 @@ def to_pair(block: Mapping[str, Any], patches: list[tuple[str, Any]]) -> Pair:
     for path, value in patches:
         head = path.split(".")[0]
         if head in OF_THE_PAIR or _side_of(head):
-            block = _laid(block, nested(path.split("."), value))
+            block = laid(block, nested(path.split("."), value))
         else:
             over.append((path, value))
     comparison = canonical_parts("comparison", block.get("comparison"))
-    sides = {}
+    sides, own = {}, {}
     for side in SIDES:
-        tree = layered(_under(block), _own(block, side))
+        own[side] = _own(block, side)
+        tree = layered(_under(block), own[side])
         for path, value in over:
-            tree = layered(tree, canonical(nested(path.split("."), value)))
+            patch = canonical(nested(path.split("."), value))
+            own[side], tree = layered(own[side], patch), layered(tree, patch)
+        if window := next((key for key in ("window", "axes") if key in tree), None):
+            raise FractaljaxError(f"{window} is not read: a pair has none")
         sides[side] = tree
     evaluations = {side: tree.get("evaluations", 250) for side, tree in sides.items()}
     if evaluations["a"] != evaluations["b"]:
@@ -55,13 +61,16 @@ def to_pair(block: Mapping[str, Any], patches: list[tuple[str, Any]]) -> Pair:
         tree["evaluations"] = evaluations["a"] if tree.get("metric") else 0
         tree.setdefault("fold", {})
     specs = {side: to_training(tree) for side, tree in sides.items()}
-    return Pair(
-        **specs, comparison=to_parts("comparison", comparison), evaluations=evaluations["a"]
-    )
+    parts = to_parts("comparison", comparison)
+    return Pair(**specs, comparison=parts, evaluations=evaluations["a"]), own
 
 
-def pair_path(block: Mapping[str, Any], path: str) -> str:
-    """A path as settings write it, as the Pair has it."""
+def pair_path(own: Mapping[str, Mapping[str, Any]], path: str) -> str:
+    """A path as settings write it, as the Pair has it.
+
+    Args:
+        own: what each side says for itself, as `to_pair` returns it.
+    """
     head, _, rest = path.partition(".")
     if head in SIDES:
         return f"{head}.{spelled(rest)}"
@@ -70,10 +79,17 @@ def pair_path(block: Mapping[str, Any], path: str) -> str:
     if head != "shared":
         return spelled(path)
     path = spelled(rest)
-    free = [side for side in SIDES if not _says(_own(block, side), path)]
+    free = [side for side in SIDES if not _says(own[side], path)]
     if not free:
         raise FractaljaxError(f"shared.{rest} is not read: both sides say it for themselves")
     return path if len(free) == 2 else f"{free[0]}.{path}"
+
+
+def laid(base: Any, patch: Any) -> Any:
+    """`patch` over `base`, in the words they are written in."""
+    if not (isinstance(base, Mapping) and isinstance(patch, Mapping)):
+        return patch
+    return {**base, **{k: laid(base.get(k), v) for k, v in patch.items()}}
 
 
 def pair_tree(pair: Pair) -> dict[str, Any]:
@@ -119,10 +135,3 @@ def _says(tree: Mapping[str, Any], path: str) -> bool:
             return False
         tree = tree[key]
     return True
-
-
-def _laid(base: Any, patch: Any) -> Any:
-    """`patch` over `base`, in the words they are written in."""
-    if not (isinstance(base, Mapping) and isinstance(patch, Mapping)):
-        return patch
-    return {**base, **{k: _laid(base.get(k), v) for k, v in patch.items()}}

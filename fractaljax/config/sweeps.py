@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from fractaljax.config.text import from_yaml
+from fractaljax.config.trees import spelled
 from fractaljax.errors import FractaljaxError, unknown
 
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?")
@@ -80,13 +81,16 @@ def parse_sweep(words: Sequence[str], zips: Sequence[str] = ()) -> Grid:
     """
     fixed: dict[str, Any] = {}
     swept: dict[str, Sequence[Any]] = {}
+    given: dict[str, str] = {}  # in this package's words -> as written
     for word in words:
         path, equals, text = word.partition("=")
         path = path.strip()
         if not equals or not path:
             raise FractaljaxError(f"'{word}': expected path=value, as in model.gamma=0.75,1.0")
-        if path in fixed or path in swept:
-            raise FractaljaxError(f"{path} is given twice")
+        first = given.setdefault(spelled(path), path)
+        if path in fixed or path in swept or first != path:
+            other = f", the first time as {first}" if first != path else ""
+            raise FractaljaxError(f"{path} is given twice{other}")
         several, values = _values(word, text)
         if several:
             swept[path] = values
@@ -181,6 +185,9 @@ def _value(word: str, text: str) -> Any:
     if text.lower() == "none":
         return None
     try:
-        return from_yaml(text)
+        value = from_yaml(text)
     except FractaljaxError as error:
         raise FractaljaxError(f"'{word}': {error}") from None
+    if value and isinstance(value, list) and text.startswith("["):
+        return [_value(word, part) for part in _parts(word, text[1:-1])]  # 1e-3 is a number there
+    return value

@@ -37,6 +37,8 @@ def spelled(path: str) -> str:
     block, dot, rest = path.partition(".")
     if not dot:
         return path
+    if block in ("metrics", "callbacks"):
+        return f"{SPELLINGS[block]}.{rest}"
     rest = rest.removeprefix("params.").removeprefix("optimizer_params.")
     return f"{BLOCKS[block]}.{rest}" if block in BLOCKS else path
 

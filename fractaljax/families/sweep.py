@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fractaljax import config
-from fractaljax.config.sweeps import Dim, Grid, parse_sweep
+from fractaljax.config.sweeps import MAX_LISTED, Dim, Grid, parse_sweep
 from fractaljax.engine import plan, program, scan
 from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError
@@ -131,6 +131,9 @@ def prepare(
         if path.split(".")[-1] in ("metric", "metrics", "fold", "callback", "callbacks"):
             raise FractaljaxError(f"{path} is not swept; several are one value: {path}=[a,b]")
     paths = {path: setting.path(path) for dim in grid.dims for path in dim.paths}
+    for path, _ in grid.fixed:
+        if any(_reaches(setting, path, canonical) for canonical in paths.values()):
+            raise FractaljaxError(f"{path} is not read: it is swept too")
     for path, canonical in paths.items():
         if list(paths.values()).count(canonical) > 1:
             raise FractaljaxError(f"{path}: {canonical} is swept twice")
@@ -143,6 +146,8 @@ def prepare(
     plan.prepare(setting.course.dtype, devices)
     check_precision(setting.course)
     static = {path for path in paths if not _may_trace(setting.course, paths, grid, path)}
+    if math.prod(len(dim.rows) for dim in grid.dims if static & {*dim.paths}) > MAX_PROGRAMS:
+        raise FractaljaxError(f"more than {MAX_PROGRAMS:,} programs: too many static values")
     batches = []
     for settings, rest in grid.split(static.__contains__):
         settings = {paths[path]: value for path, value in settings.items()}
@@ -151,8 +156,6 @@ def prepare(
         rest = Grid((*rest.dims, *_beside(course, own)))
         names = tuple(paths.get(path, path) for dim in rest.dims for path in dim.paths)
         batches.append(Batch(settings, course, names, rest))
-        if len(batches) > MAX_PROGRAMS:
-            raise FractaljaxError(f"more than {MAX_PROGRAMS} programs: too many static values")
     for batch in batches[:MEASURED]:  # whatever a step refuses is refused before a folder is made
         _check_values(batch, paths)
         readings = program.readings(batch.course, batch.names)
@@ -257,8 +260,20 @@ def _check_values(batch: Batch, paths: Mapping[str, str]) -> None:
         names = [paths.get(path, path) for path in dim.paths]
         if all(name.split(".")[-1] in SEEDS for name in names):
             continue  # checked as seeds, and there may be a million of them
+        if len(dim.rows) > MAX_LISTED:
+            raise FractaljaxError(
+                f"{dim.paths[0]}: {len(dim.rows):,} values; only seeds may be so many"
+            )
         for row in dim.rows:
             batch.course.updated(dict(zip(names, row, strict=True)))
+
+
+def _reaches(setting: config.Setting, path: str, canonical: str) -> bool:
+    """Whether a path, in whatever words, is this one; whole blocks have no path of their own."""
+    try:
+        return setting.path(path) == canonical
+    except FractaljaxError:
+        return False
 
 
 def _may_trace(course: Course, paths: Mapping[str, str], grid: Grid, path: str) -> bool:
@@ -267,7 +282,9 @@ def _may_trace(course: Course, paths: Mapping[str, str], grid: Grid, path: str) 
         return False
     dim = next(dim for dim in grid.dims if path in dim.paths)
     column = dim.paths.index(path)
-    values = [row[column] for row in dim.rows]
+    # what is longer than lists may be is a range, and known by its ends
+    rows = dim.rows if len(dim.rows) <= MAX_LISTED else (dim.rows[0], dim.rows[-1])
+    values = [row[column] for row in rows]
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         return False
     if paths[path].split(".")[-1] in SEEDS and not scan.are_seeds(

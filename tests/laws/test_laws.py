@@ -65,6 +65,7 @@ def test_comparisons_keep_the_laws():
     laws.neighbours_do_not_matter(pair)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [None, *registry.names("rule")])
 @pytest.mark.parametrize("optimizer", registry.names("optimizer"))
 @pytest.mark.parametrize("model", registry.names("model"))

@@ -84,6 +84,7 @@ FULL = fj.Part("multi_switch_batch_size", schedule=[[3, 8], [7, None]])
 DECAY = fj.Part("lr_decay", decay_every=5, factor=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "batches", "rates"),
     [
@@ -178,6 +179,7 @@ def saxe(monkeypatch):
     registry._PARTS["model"]["balanced"] = balanced_model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hidden", "steps"), [(1, 10_000), (2, 20_000), (3, 40_000)])
 def test_modes_follow_saxe_closed_form(saxe, hidden, steps):
     """arXiv:1312.6120, equations 6 to 11: with whitened inputs and balanced weights the modes are
