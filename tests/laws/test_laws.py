@@ -26,6 +26,7 @@ def test_part_keeps_the_laws(role, name):
     laws.check(role, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("role", "name"), TRAINED)
 def test_part_keeps_to_single_precision(role, name):
     prepare("float32")

@@ -16,6 +16,8 @@ from fractaljax.parts.lanczos import extremes
 from fractaljax.types import Data, Evaluation
 
 POINTS, WIDTHS = 23, (3, 6, 5, 2)
+pytestmark = pytest.mark.slow  # compiles every metric several times
+
 DEEP = (4, 7, 7, 4)
 LINEAR_ONLY = (
     "balance_diffs",
