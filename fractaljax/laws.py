@@ -56,6 +56,10 @@ def with_part(role: str, name: str, spec: Spec | None = None) -> Spec:
         problem = Part("random_regression", points=8, inputs=4)
         dtype = "float64" if jax.config.values["jax_enable_x64"] else "float32"
         spec = Spec(model=Part("mlp", width=4), problem=problem, steps=STEPS, dtype=dtype)
+        if role == "stopping":  # two steps an epoch, the last batch smaller; six epochs
+            held = {"validation": 4, "batch": 5, "sampling": "passes"}
+            problem = Part(problem.name, **dict(problem.args) | held)
+            spec = dataclasses.replace(spec, problem=problem, fold=())
         if role in ("teacher", "metric", "callback"):
             spec = _linear(spec, name if role == "teacher" else "diagonal")
     if role == "teacher":
@@ -98,7 +102,8 @@ def state_is_stable(spec: Course) -> None:
     draws = course.drawn(spec, course.common(spec, ()), {}, None)
 
     def stepped(state: Tree) -> Tree:
-        return course.step(spec, {}, draws, t, course.evaluate(spec, {}, draws, t, state))
+        state = course.step(spec, {}, draws, t, course.evaluate(spec, {}, draws, t, state))
+        return course.look(spec, {}, draws, t, state)
 
     start = jax.eval_shape(lambda: course.begin(spec, {}, draws))
     after = jax.eval_shape(stepped, start)
@@ -172,6 +177,7 @@ def _traces(spec: Spec, path: str, value: float) -> None:
     def last(v: jax.Array) -> Tree:
         state: State = train.begin(spec, {path: v}, draws)
         state = train.step(spec, {path: v}, draws, jnp.int32(0), state)
+        state = train.look(spec, {path: v}, draws, jnp.int32(0), state)
         return train.reading(spec, {path: v}, state)
 
     try:

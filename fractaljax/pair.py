@@ -45,6 +45,10 @@ class Pair:
         for side, spec in self.sides.items():
             if spec.fold:
                 raise FractaljaxError(f"{side}.fold: a pair records metrics, no folds")
+            if spec.stopping:
+                raise FractaljaxError(
+                    f"{side}.stopping: a pair records metrics, and has no early end"
+                )
             if spec.metric and spec.evaluations != self.evaluations:
                 raise FractaljaxError(
                     f"evaluations: {spec.evaluations} for {side}, {self.evaluations} for the pair"

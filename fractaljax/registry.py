@@ -20,6 +20,7 @@ ROLES = (
     "schedule",
     "callback",
     "rule",
+    "stopping",
     "fold",
     "metric",
     "comparison",

@@ -58,6 +58,7 @@ class Spec:
     Args:
         model, problem, optimizer, schedule: parts of these roles.
         rule: a change of the network during training, or None.
+        stopping: when training ends early, by the loss on validation data, or None.
         fold: what is recorded of every step; several at once are allowed.
         metric: what is evaluated every so many steps, as curves; several at once.
         callback: what changes at some step: the size of the batches, the learning rate.
@@ -80,6 +81,7 @@ class Spec:
     optimizer: Part = Part("sgd")
     schedule: Part = Part("constant")
     rule: Part | None = None
+    stopping: Part | None = None
     fold: tuple[Part, ...] = (Part("measure"),)
     metric: tuple[Part, ...] = ()
     callback: tuple[Part, ...] = ()
@@ -117,10 +119,15 @@ class Spec:
                     )
         for role in PART_ROLES:
             part = getattr(self, role)
-            if part is not None or role != "rule":
+            if part is not None or role not in OPTIONAL_ROLES:
                 object.__setattr__(self, role, _filled(role, role, part))
         for role in MANY_ROLES:
             object.__setattr__(self, role, filled_many(role, getattr(self, role)))
+        if self.stopping is not None and self.metric:
+            raise FractaljaxError(
+                "stopping: curves of metrics have the same steps for all networks, so that none "
+                "may stop early; leave one of the two out"
+            )
         if bool(self.metric) != bool(self.evaluations) or self.evaluations < 0:
             needed = "above 0" if self.metric else "0: there is no metric"
             raise FractaljaxError(f"evaluations={self.evaluations}: must be {needed}")
@@ -222,7 +229,8 @@ FIELDS = {
 }
 SEEDS = ("seed", "data_seed", "model_seed", "batch_seed")
 CHOICES = {"dtype": ("float32", "float64"), "draws": ("fold_in", "legacy")}
-PART_ROLES = ("model", "problem", "optimizer", "schedule", "rule")
+PART_ROLES = ("model", "problem", "optimizer", "schedule", "rule", "stopping")
+OPTIONAL_ROLES = ("rule", "stopping")  # a Spec may be without
 MANY_ROLES = ("fold", "metric", "callback")  # of these a Spec has any number
 
 
@@ -253,7 +261,7 @@ def build(spec: Spec, role: str, hparams: Mapping[str, Any]) -> Any:
 
     Returns:
         The contract of the role (see `types`); a tuple of them for `fold`, `metric` and
-        `callback`; None without a rule.
+        `callback`; None without a rule or without stopping.
     """
     if role in MANY_ROLES:
         return build_many(role, getattr(spec, role), hparams)

@@ -5,7 +5,8 @@ Dimension letters, used in every docstring of the package: `N` data points, `I` 
 is about ONE network; only the engine adds a batch dimension.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 Array = Any  # a JAX array or tracer
@@ -20,6 +21,7 @@ class Data(NamedTuple):
     x: Array  # [N, I]
     y: Tree  # [N, O]
     test: Tree = ()  # Data that no gradient sees; () where there are none
+    valid: Tree = ()  # Data that decide when training stops; () where there are none
 
 
 class Model(NamedTuple):
@@ -34,6 +36,10 @@ class Model(NamedTuple):
     init: Callable[[Tree], Tree]  # (draw) -> params
     apply: Callable[[Tree, Array], Array]  # (params, x) -> [N, O]
     linear: bool = False  # whether `apply` is linear in x: a product of the layers' kernels
+    noisy: Callable[[Tree, Array, Key], Array] | None = None
+    # (params, x, key) -> [N, O], as gradients see it: with dropout; None: as `apply`
+    layers: Callable[[Tree, Array], dict[str, Array]] | None = None
+    # (params, x) -> what each layer of weights makes, [H, N] by its name, before any activation
 
 
 class Problem(NamedTuple):
@@ -42,13 +48,20 @@ class Problem(NamedTuple):
     source: Callable[[], Tree]  # () -> arrays on the host; () where all is drawn
     load: Callable[[Key, Tree, Callable[[int, int], int]], Data]  # (key, source, count(I, O))
     loss: Callable[[Array, Tree], Array]  # (outputs [N, O], targets as in Data.y) -> scalar
-    batch: Callable[[Stream, Array, Data], Data] | None  # (stream, t, data); None: full batch
+    batch: Callable[[Stream, Array, Data], Data] | None = None  # (stream, t, data); None: full
     residuals: Callable[[Array, Tree], Array] | None = None
     # (outputs, targets as in Data.y) -> [N, O] whose mean square the loss is; None: another loss
     fresh: bool = False  # whether every batch is drawn anew; then no training set is fixed
     moments: Callable[[Data], Data] | None = None
     # (data) -> I points on which a linear model has the same loss: the second moments of the data
     resized: Callable[[int], "Problem"] | None = None  # the same with another size of its batches
+    remainder: Callable[[int], int] | None = None
+    # (N) -> how many points of the last batch of an epoch, the first of them, count; None: all
+    epoch: Callable[[int], int] | None = None  # (N) -> steps of an epoch; None: one, all points
+    scores: Mapping[str, Callable[[Array, Tree], Array]] = MappingProxyType({})
+    # name -> (outputs, targets) -> mean over the points of what else tells how good a network is
+    scaling: Callable[[], tuple[float, float]] | None = None
+    # () -> (offset, scale): x is (raw - offset) / scale of what was read
 
 
 class Optimizer(Protocol):
@@ -71,6 +84,18 @@ class Rule(NamedTuple):
     init: Callable[[Tree], tuple[Tree, Tree]]  # (params) -> (params, state)
     update: Callable[[Tree, Tree, Tree, Tree, Array], tuple[Tree, Tree, Tree]]
     # (params, opt, grads, state, t) -> (params, opt, state)
+
+
+class Stopping(NamedTuple):
+    """When a training ends before its last step, judged by the loss on the validation data.
+
+    The weights of the best look are kept. A loss that is not finite is never the best.
+    """
+
+    due: Callable[[Array, int], Array]  # (epoch, E) -> whether to look after this one, 1 to E
+    init: Callable[[Array], Tree]  # (a zero of the dtype) -> carry
+    update: Callable[[Tree, Array], tuple[Tree, Array]]  # (carry, loss) -> (carry, is the best)
+    spent: Callable[[Tree], Array]  # (carry) -> whether no later look can count
 
 
 class Snapshot(NamedTuple):
@@ -116,6 +141,7 @@ class Evaluation(NamedTuple):
     grad: Callable[[Tree, Data], Tree]  # (params, data) -> gradient of `loss`
     hvp: Callable[[Tree, Data, Tree], Tree]  # (params, data, v) -> Hessian of `loss` times v
     each: Callable[[Callable, Tree], Tree]  # (function, tree): over the leading axis, side by side
+    layers: Callable[[Tree, Array], dict[str, Array]] | None  # as Model.layers
     loop: Callable[[Callable, Tree], Tree]  # the same one after the other: less memory
     repeat: Callable[[Callable, Tree, int], Tree]  # (step, carry, count), step(i, carry) -> carry
 
@@ -142,3 +168,4 @@ class State(NamedTuple):
     rule: Tree
     fold: Tree
     metric: Tree = ()  # name -> [K, ...], NaN until it is evaluated
+    watch: Tree = ()  # of early stopping

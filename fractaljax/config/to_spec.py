@@ -7,7 +7,7 @@ from fractaljax.config.text import check_mapping
 from fractaljax.config.to_tree import label
 from fractaljax.config.trees import DEFAULTS
 from fractaljax.errors import FractaljaxError, unknown
-from fractaljax.spec import ALIASES, FIELDS, MANY_ROLES, PART_ROLES, Part, Spec
+from fractaljax.spec import ALIASES, FIELDS, MANY_ROLES, OPTIONAL_ROLES, PART_ROLES, Part, Spec
 from fractaljax.window import Axis, Lattice, Window
 
 WINDOW = ("x", "y", "resolution")
@@ -33,8 +33,10 @@ RANGES = {  # where an axis runs when nobody says: (min, max, scale), wide enoug
 def to_spec(tree: Mapping[str, Any]) -> tuple[Spec, Window]:
     """The Spec and Window of one canonical tree without facets."""
     spec = to_training(tree)
-    if not (spec.fold or spec.metric):
-        raise FractaljaxError("fold: at least one is needed where there is no metric")
+    if not (spec.fold or spec.metric or spec.stopping):
+        raise FractaljaxError(
+            "fold: at least one is needed where there is neither metric nor stopping"
+        )
     return spec, _window(spec, tree.get("window", {}), tree.get("axes", {}))
 
 
@@ -56,13 +58,14 @@ def _spec(tree: Mapping[str, Any]) -> Spec:
     for role in PART_ROLES:
         if role in tree:
             given[role] = None if tree[role] is None else _part(role, dict(tree[role]))
-            if given[role] is None and role != "rule":
-                raise FractaljaxError(f"{role}: a name is needed; only rule may be null")
+            if given[role] is None and role not in OPTIONAL_ROLES:
+                allowed = " and ".join(OPTIONAL_ROLES)
+                raise FractaljaxError(f"{role}: a name is needed; only {allowed} may be null")
     for role in MANY_ROLES:
         if role in tree:
             given[role] = to_parts(role, tree[role])
-    if tree.get("metric") and "fold" not in tree:
-        given["fold"] = ()  # curves are asked for: a reading of every step would only cost time
+    if (tree.get("metric") or tree.get("stopping")) and "fold" not in tree:
+        given["fold"] = ()  # other readings are asked for: one of every step would cost time
     return Spec(**given)
 
 

@@ -71,6 +71,18 @@ def step(pair: Pair, hparams: Hparams, draws: SidesDraws, t: Array, state: PairS
     )
 
 
+def stride(pair: Pair, draws: SidesDraws) -> int:
+    """Steps between two evaluations."""
+    del draws
+    return pair.every
+
+
+def look(pair: Pair, hparams: Hparams, draws: SidesDraws, t: Array, state: PairState) -> PairState:
+    """Nothing: a pair has no early end."""
+    del pair, hparams, draws, t
+    return state
+
+
 def settled(pair: Pair, hparams: Hparams, state: PairState) -> Array:
     """Whether no later step can change any reading."""
     del pair, hparams

@@ -92,6 +92,7 @@ def evaluation(spec: Spec, hparams: Hparams, draws: Draws, params: Tree) -> Eval
         loss=loss,
         grad=grad,
         hvp=hvp,
+        layers=model.layers,
         each=lambda function, tree: jax.vmap(function)(tree),
         loop=jax.lax.map,
         repeat=lambda step, carry, count: jax.lax.fori_loop(0, count, step, carry),

@@ -37,6 +37,7 @@ WORTH_MEASURING = 2e7  # network-steps, some minutes on two cores: below, measur
 SAMPLE_STEPS, SAMPLE_PIXELS, SAMPLE_ROWS = 50, 512, 8  # of one measurement
 SAMPLE_ROUNDS = 4
 CPU_TILE, ACCELERATOR_TILE, MAX_TILES = 64, 512, 16_384
+COHORT_CHUNKS, ACCELERATOR_COHORT = (2, 8), 16  # of members that end one by one
 MAX_CHUNK = 2**24  # more networks than any device holds
 
 
@@ -146,12 +147,24 @@ def estimated_chunk(spec: Course) -> int:
     return fitting[-1] if fitting else 1
 
 
+def cohort_chunk(spec: Spec, members: int, mesh: Mesh) -> int:
+    """Members side by side on a device: enough that they share the draws of a batch and fill an
+    accelerator, few enough that the last ones do not keep empty lanes busy for long."""
+    share = -(-members // mesh.size)
+    if mesh.devices.flat[0].platform == "cpu":
+        return min(share, min(max(estimated_chunk(spec), COHORT_CHUNKS[0]), COHORT_CHUNKS[1]))
+    return min(share, ACCELERATOR_COHORT)
+
+
 def _values(spec: Spec) -> int:
     """Activations and weights of one network."""
     draws = shared_draws(dataclasses.replace(spec, redraw=False))
     weights = jax.tree.leaves(draws.weights)
     widths = sum(leaf.shape[-1] for leaf in weights if leaf.ndim > 1)
-    return draws.whole.x.shape[0] * widths + sum(leaf.size for leaf in weights)
+    points = draws.whole.x.shape[0]
+    if not spec.fold:  # nobody reads the loss on all points
+        points = min(points, spec.paths().get("problem.batch") or points)
+    return points * widths + sum(leaf.size for leaf in weights)
 
 
 def multiplications(spec: Course) -> float:

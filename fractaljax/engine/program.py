@@ -66,7 +66,7 @@ def compile_tile(
 
 @functools.lru_cache(maxsize=32)
 def _compiled(spec: Course, names: tuple[str, ...], layout: _Layout, mesh: Mesh) -> Program:
-    common = _common(spec, names)
+    common = common_of(spec, names)
     split, whole = NamedSharding(mesh, P(PIXELS)), NamedSharding(mesh, P())
     common = jax.tree.map(lambda leaf: jax.device_put(leaf, whole), common)
 
@@ -85,12 +85,7 @@ def _compiled(spec: Course, names: tuple[str, ...], layout: _Layout, mesh: Mesh)
     )
     inputs = _arguments(np.zeros((1, len(names))), spec, layout)
     shapes = [jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=split) for a in inputs]
-    with generator(spec):  # the generator is chosen when random bits are lowered
-        traced = program.trace(*shapes, common)
-        own = jax.tree.leaves(course_of(spec).drawn_axes(spec, names))
-        # draws of a network's own are in float64, as the shared ones are
-        with jax.enable_x64(True) if own else contextlib.nullcontext():
-            compiled = traced.lower().compile()
+    compiled = lowered(spec, names, program, *shapes, common).compile()
 
     def run(points: np.ndarray) -> dict[str, np.ndarray]:
         placed = [jax.device_put(a, split) for a in _arguments(points, spec, layout)]
@@ -100,11 +95,21 @@ def _compiled(spec: Course, names: tuple[str, ...], layout: _Layout, mesh: Mesh)
     return Program(run, layout.chunks * layout.chunk, compiled)
 
 
+def lowered(spec: Course, names: tuple[str, ...], program: Any, *arguments: Any) -> Any:
+    """A jitted function of networks along these axes, lowered for some arguments."""
+    with generator(spec):  # the generator is chosen when random bits are lowered
+        traced = program.trace(*arguments)
+        own = jax.tree.leaves(course_of(spec).drawn_axes(spec, names))
+        # draws of a network's own are in float64, as the shared ones are
+        with jax.enable_x64(True) if own else contextlib.nullcontext():
+            return traced.lower()
+
+
 @functools.lru_cache(maxsize=64)
 def readings(spec: Course, names: tuple[str, ...]) -> Mapping[str, Reading]:
     """Name, shape and dtype of what one network reads, in the order of the folds, without
     compiling anything; whatever a step refuses is refused here, before a store is made."""
-    common = _common(spec, names)
+    common = common_of(spec, names)
     values, words, _ = _arguments(np.zeros((1, len(names))), spec, _Layout(1, 1, 1))
     order: list[str] = []  # noted while tracing: what comes out of it is sorted by name
 
@@ -114,6 +119,7 @@ def readings(spec: Course, names: tuple[str, ...]) -> Mapping[str, Reading]:
         state = course.begin(spec, hparams, draws)
         state = course.evaluate(spec, hparams, draws, t, state)
         state = course.step(spec, hparams, draws, t, state)
+        state = course.look(spec, hparams, draws, t, state)
         out = course.reading(spec, hparams, state)
         order.extend(out)
         return out
@@ -122,7 +128,7 @@ def readings(spec: Course, names: tuple[str, ...]) -> Mapping[str, Reading]:
         hparams = dict(zip(names, values[0, 0], strict=True))
         out = jax.eval_shape(one, hparams, words[0, 0], common)
     if not order:
-        raise FractaljaxError("nothing is recorded: a fold or a metric is needed")
+        raise FractaljaxError("nothing is recorded: a fold, a metric or stopping is needed")
     return types.MappingProxyType({k: Reading(out[k].shape, out[k].dtype.name) for k in order})
 
 
@@ -146,36 +152,72 @@ def _train_chunk(
     live: Array,
 ) -> dict[str, Array]:
     """Trains a chunk: `values` `[chunk, A]`; nothing at all where `live` is false."""
-    course = course_of(spec)
-    hparams = dict(zip(names, values.T, strict=True))
-    axes = course.drawn_axes(spec, names)
-    drawn = functools.partial(course.drawn, spec, common)
-    draws = jax.vmap(drawn, out_axes=axes)(hparams, words)
-    begin = jax.vmap(functools.partial(course.begin, spec), in_axes=(0, axes))
-    evaluate = jax.vmap(functools.partial(course.evaluate, spec), in_axes=(0, axes, None, 0))
-    step = jax.vmap(functools.partial(course.step, spec), in_axes=(0, axes, None, 0))
-    settled = jax.vmap(functools.partial(course.settled, spec))
-    reading = jax.vmap(functools.partial(course.reading, spec))
-    stride = spec.every if spec.evaluations else STEPS_A_CHECK
+    side = side_by_side(spec, names, common, values, words)
+    stride = side.stride or STEPS_A_CHECK
 
     def going(carry):
         t, state = carry
-        return live & (t < spec.steps) & ~jnp.all(settled(hparams, state))
+        return live & (t < spec.steps) & ~jnp.all(side.settled(state))
 
     def some(carry):
         t, state = carry
-        state = evaluate(hparams, draws, t, state)
         count = stride if spec.steps % stride == 0 else jnp.minimum(stride, spec.steps - t)
-        state = jax.lax.fori_loop(0, count, lambda i, s: step(hparams, draws, t + i, s), state)
-        return t + count, state
+        return t + count, side.stretch(t, count, state)
 
-    start = jnp.zeros((), jnp.int32), begin(hparams, draws)
-    return reading(hparams, jax.lax.while_loop(going, some, start)[1])
+    start = jnp.zeros((), jnp.int32), side.begin()
+    return side.reading(jax.lax.while_loop(going, some, start)[1])
 
 
-def _common(spec: Course, names: tuple[str, ...]) -> Common:
+class Side(NamedTuple):
+    """Networks side by side, each function of the course vmapped over them."""
+
+    stride: int | None  # as in `train.stride`
+    begin: Callable[[], Tree]  # () -> state
+    stretch: Callable[[Array, Any, Tree], Tree]  # (t, count, state) -> state after those steps
+    settled: Callable[[Tree], Array]  # (state) -> bool [chunk]
+    reading: Callable[[Tree], dict[str, Array]]  # (state) -> readings [chunk, ...]
+
+
+def side_by_side(
+    spec: Course, names: tuple[str, ...], common: Common, values: Array, words: Array
+) -> Side:
+    """The networks of some points, `values` `[chunk, A]` and `words` `[chunk, W]`."""
+    course = course_of(spec)
+    hparams = dict(zip(names, values.T, strict=True))
+    axes = course.drawn_axes(spec, names)
+    draws = jax.vmap(functools.partial(course.drawn, spec, common), out_axes=axes)(hparams, words)
+    begin = jax.vmap(functools.partial(course.begin, spec), in_axes=(0, axes))
+
+    def each(function: Callable) -> Callable[[Array, Tree], Tree]:
+        mapped = jax.vmap(functools.partial(function, spec), in_axes=(0, axes, None, 0))
+        return lambda t, state: mapped(hparams, draws, t, state)
+
+    evaluate, step, look = each(course.evaluate), each(course.step), each(course.look)
+
+    def stretch(t: Array, count: Any, state: Tree) -> Tree:
+        state = evaluate(t, state)
+        state = jax.lax.fori_loop(0, count, lambda i, s: step(t + i, s), state)
+        return look(t + count, state)
+
+    return Side(
+        course.stride(spec, draws),
+        lambda: begin(hparams, draws),
+        stretch,
+        lambda state: jax.vmap(functools.partial(course.settled, spec))(hparams, state),
+        lambda state: jax.vmap(functools.partial(course.reading, spec))(hparams, state),
+    )
+
+
+def common_of(spec: Course, names: tuple[str, ...]) -> Common:
     """What all pixels share, as an argument of the program."""
     return course_of(spec).common(spec, names)
+
+
+def identity_words(spec: Course, points: np.ndarray) -> np.ndarray:
+    """What tells networks of other values apart where each draws its own, `[P, W]`."""
+    if spec.redraw:
+        return np.ascontiguousarray(points).view(np.uint32)
+    return np.zeros((len(points), 0), np.uint32)
 
 
 def _arguments(points: np.ndarray, spec: Course, layout: _Layout) -> list[np.ndarray]:
@@ -184,11 +226,7 @@ def _arguments(points: np.ndarray, spec: Course, layout: _Layout) -> list[np.nda
     missing = chunks * chunk - len(points)
     last = points[-1:] if len(points) else np.ones((1, points.shape[1]))  # all pixels are known
     padded = np.concatenate([points, np.broadcast_to(last, (missing, points.shape[1]))])
-    words = (
-        np.ascontiguousarray(padded).view(np.uint32)
-        if spec.redraw
-        else np.zeros((len(padded), 0), np.uint32)
-    )
+    words = identity_words(spec, padded)
     live = np.arange(chunks) * chunk < len(points)
     rows = [padded.astype(spec.dtype), words]
     return [

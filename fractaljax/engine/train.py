@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fractaljax.engine import descent, metrics
+from fractaljax.engine import descent, metrics, stopping
 from fractaljax.engine.descent import Hparams
 from fractaljax.engine.streams import (
     TAGS,
@@ -44,11 +44,11 @@ def train(spec: Spec, hparams: Hparams, key: Key, data: Data) -> dict[str, Array
         hparams: values over the Spec's own, by path or alias, scalars; they may be tracers.
         key: root of the random streams of this network. A concrete key draws in float64 and
             rounds, as a scan does; a traced one draws in the Spec's dtype.
-        data: `x` `[N, I]`, `y` `[N, O]`.
+        data: `x` `[N, I]`, `y` `[N, O]`, and validation data where the Spec has `stopping`.
 
     Returns:
-        Reading name -> array, as the folds and metrics of the Spec define them; a metric gives a
-        curve, `[K, ...]` for the `K` steps of `spec.evaluated`.
+        Reading name -> array, as folds, metrics and stopping of the Spec define them; a metric
+        gives a curve, `[K, ...]` for the `K` steps of `spec.evaluated`.
 
     Raises:
         FractaljaxError: JAX is not in the Spec's precision, or a path is not traced.
@@ -57,9 +57,9 @@ def train(spec: Spec, hparams: Hparams, key: Key, data: Data) -> dict[str, Array
     hparams = {spec.traced(name): value for name, value in hparams.items()}
     with generator(spec):
         weights = drawn_precisely(spec, key, data)
-        batches = stream(spec, key, "batches")
-        draws = Draws(data, weights, batches, moments(spec, data))
-        stride = spec.every if spec.metric else 1
+        batches, noise = (stream(spec, key, purpose) for purpose in ("batches", "noise"))
+        draws = Draws(data, weights, batches, noise, moments(spec, data))
+        stretch = stride(spec, draws) or 1
 
         def going(carry: tuple[Array, State]) -> Array:
             t, state = carry
@@ -68,12 +68,13 @@ def train(spec: Spec, hparams: Hparams, key: Key, data: Data) -> dict[str, Array
         def some(carry: tuple[Array, State]) -> tuple[Array, State]:
             t, state = carry
             state = evaluate(spec, hparams, draws, t, state)
-            count = jnp.minimum(stride, spec.steps - t)
+            count = jnp.minimum(stretch, spec.steps - t)
 
             def one(i: Array, state: State) -> State:
                 return step(spec, hparams, draws, t + i, state)
 
-            return t + count, jax.lax.fori_loop(0, count, one, state)
+            state = jax.lax.fori_loop(0, count, one, state)
+            return t + count, look(spec, hparams, draws, t + count, state)
 
         start = jnp.zeros((), jnp.int32), begin(spec, hparams, draws)
         return reading(spec, hparams, jax.lax.while_loop(going, some, start)[1])
@@ -108,23 +109,26 @@ def drawn(spec: Spec, common: Common, hparams: Hparams, words: Array) -> Draws:
         if "init" in own:
             weights = cast(draw_weights(spec, keys.init, data), spec.dtype)
     batches = keys.batches if "batches" in own else shared.batches
-    return Draws(data, weights, batches, summed)
+    noise = keys.noise if "noise" in own else shared.noise
+    return Draws(data, weights, batches, noise, summed)
 
 
 def drawn_axes(spec: Spec, names: tuple[str, ...]) -> Draws:
     """Which of the draws have an axis over the networks: 0, or None where all share them."""
     own = own_purposes(spec, names)
-    data = 0 if "data" in own else None
-    return Draws(data, 0 if "init" in own else None, 0 if "batches" in own else None, data)
+    data, weights, batches, noise = (0 if p in own else None for p in TAGS)
+    return Draws(data, weights, batches, noise, data)
 
 
 def _shared(spec: Spec, own: frozenset[str]) -> Draws:
     """The shared draws, without what no network takes."""
     if own == set(TAGS):
-        return Draws((), (), ())
+        return Draws((), (), (), ())
     draws = shared_draws(spec)
     if "data" in own:
         draws = draws._replace(data=(), moments=())
+    elif not spec.metric:  # only metrics may look at test data while a network trains
+        draws = draws._replace(data=draws.data._replace(test=()))
     return draws._replace(weights=()) if "init" in own else draws
 
 
@@ -139,7 +143,15 @@ def begin(spec: Spec, hparams: Hparams, draws: Draws) -> State:
     curves = ()
     if spec.metric:
         curves = metrics.blank(spec, lambda p: metrics.values(spec, hparams, draws, p), params)
-    return State(params, opt, rule_state, carries, curves)
+    watch = stopping.begin(spec, hparams, draws, params) if spec.stopping else ()
+    return State(params, opt, rule_state, carries, curves, watch)
+
+
+def stride(spec: Spec, draws: Draws) -> int | None:
+    """Steps between two moments at which a training is looked at; None: any number will do."""
+    if spec.metric:
+        return spec.every
+    return descent.epoch_length(spec, {}, draws.data) if spec.stopping else None
 
 
 def evaluate(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State) -> State:
@@ -154,8 +166,11 @@ def evaluate(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State)
 def step(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State) -> State:
     """One step: loss and gradient, folds, update, rule."""
     apply = build(spec, "model", hparams).apply
-    loss, grads = descent.loss_and_gradient(spec, hparams, draws, t, state.params)
-    snapshot = Snapshot(t, spec.steps - t, loss, grads, state.params, apply)
+    found = descent.steepest(spec, hparams, draws, t, state.params)
+    grads, watch = found.grads, state.watch
+    if spec.stopping:
+        watch = stopping.noted(watch, found.trained, found.points)
+    snapshot = Snapshot(t, spec.steps - t, found.shown, grads, state.params, apply)
     fold = _folded(spec, hparams, snapshot, state)
     updates, opt = build(spec, "optimizer", hparams).update(grads, state.opt, state.params)
     for factor in descent.factors(spec, hparams, t):
@@ -164,7 +179,14 @@ def step(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State) -> 
     rule, rule_state = build(spec, "rule", hparams), state.rule
     if rule is not None:
         params, opt, rule_state = rule.update(params, opt, grads, rule_state, t)
-    return State(params, opt, rule_state, fold, state.metric)
+    return State(params, opt, rule_state, fold, state.metric, watch)
+
+
+def look(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State) -> State:
+    """After `t` steps, a multiple of `stride` or the last: what decides on an early end."""
+    if not spec.stopping:
+        return state
+    return state._replace(watch=stopping.looked(spec, hparams, draws, t, state))
 
 
 def settled(spec: Spec, hparams: Hparams, state: State) -> Array:
@@ -173,17 +195,21 @@ def settled(spec: Spec, hparams: Hparams, state: State) -> Array:
     still = [f.settled(c) for f, c in folds]
     if spec.metric:
         still.append(~state.metric.alive)
+    if spec.stopping:
+        still.append(stopping.spent(spec, hparams, state))
     return jnp.all(jnp.stack(still))
 
 
 def reading(spec: Spec, hparams: Hparams, state: State) -> dict[str, Array]:
-    """What the folds read in the end, and the curves of the metrics."""
+    """What the folds read in the end, the curves of the metrics, and where stopping left it."""
     found = [
         fold.final(carry, spec.steps)
         for fold, carry in zip(build(spec, "fold", hparams), state.fold, strict=True)
     ]
     if spec.metric:
         found.append(state.metric.values)
+    if spec.stopping:
+        found.append(stopping.reading(state.watch))
     readings: dict[str, Array] = {}
     for some in found:
         if twice := sorted(set(some) & set(readings)):

@@ -15,7 +15,7 @@ from fractaljax.explorer.refusals import Refused
 from fractaljax.families import explore
 from fractaljax.parts.models import ACTIVATIONS, PARAMETRISATIONS
 from fractaljax.parts.optimizers import GROUPINGS
-from fractaljax.spec import ALIASES, PART_ROLES, Part, Spec
+from fractaljax.spec import ALIASES, OPTIONAL_ROLES, PART_ROLES, Part, Spec
 from fractaljax.window import Window
 
 MOST_SETTINGS, LONGEST = 100, 200  # settings of one request, letters of one name or value
@@ -77,7 +77,7 @@ def choices(spec: Spec, window: Window) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for role in PART_ROLES:
         now = getattr(spec, role)
-        found[role] = [None] if role == "rule" else []
+        found[role] = [None] if role in OPTIONAL_ROLES else []
         for name in registry.names(role):
             if (now and name == now.name) or not _reads_folders(role, Part(name)):
                 found[role].append(name)

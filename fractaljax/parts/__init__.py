@@ -15,6 +15,7 @@ from fractaljax.parts import (
     problems,
     rules,
     schedules,
+    stopping,
     teacher,
     teachers,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "problems",
     "rules",
     "schedules",
+    "stopping",
     "teacher",
     "teachers",
 ]

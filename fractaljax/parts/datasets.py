@@ -7,33 +7,55 @@ extra.
 import functools
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.parts import images
-from fractaljax.parts.sampling import LOSSES, difference, sampler
+from fractaljax.parts.sampling import LOSSES, accuracy, batches, difference
 from fractaljax.registry import register
-from fractaljax.types import Array, Data, Key, Problem
+from fractaljax.types import Data, Key, Problem
+
+SCALINGS = ("standard", "unit")
+
+
+class _Split(NamedTuple):
+    """Points that are drawn by the key of the data; 0 of `points` is all that remain."""
+
+    points: int
+    validation: int
+    test: int
 
 
 @register("problem", "digits")
 def digits(
-    points: int = 0, loss: str = "cross_entropy", batch: int = 0, sampling: str = ""
+    points: int = 0,
+    loss: str = "cross_entropy",
+    batch: int = 0,
+    sampling: str = "",
+    scaling: str = "standard",
+    validation: int = 0,
+    test: int = 0,
 ) -> Problem:
     """Handwritten digits of scikit-learn: 1797 images of 8 x 8 pixels, 10 classes; offline.
 
     Args:
-        points: how many are taken, drawn by the key of the data; 0 is all, in their own order.
+        points: how many are taken, drawn by the key of the data; 0 is all that are not held out,
+            in their own order where none is.
         loss: `cross_entropy` or `mse`, to one-hot targets.
         batch: points of a minibatch; 0 is full batch. The loss that is shown is always on all.
-        sampling: of minibatches: replacement, distinct or epochs.
+        sampling: of minibatches: replacement, distinct, epochs or passes.
+        scaling: of pixels: `standard`, mean 0 and deviation 1 over all of them; `unit`, 0 to 1.
+        validation, test: points held out to decide when training stops, and to judge it; drawn by
+            the key of the data.
 
     Raises:
         FractaljaxError: a bad argument; when the data are read, scikit-learn is missing.
     """
-    return _problem(read_digits, points, loss, batch, sampling)
+    split = _split(points, validation, test)
+    return _problem(functools.partial(read_digits, scaling), split, loss, batch, sampling, scaling)
 
 
 @register("problem", "tfds")
@@ -46,6 +68,9 @@ def tfds(
     loss: str = "cross_entropy",
     batch: int = 0,
     sampling: str = "",
+    scaling: str = "standard",
+    validation: int = 0,
+    test_split: str = "",
 ) -> Problem:
     """An image classification set of tensorflow_datasets, read without TensorFlow.
 
@@ -59,10 +84,15 @@ def tfds(
         split: `train`, `test`, or a slice such as `train[:10%]`.
         data_dir: folder of prepared sets; "" is the default of tensorflow_datasets.
         manual_dir: folder of files that were downloaded by hand; read only to prepare a set.
-        points: how many are taken, drawn by the key of the data; 0 is all, in their own order.
+        points: how many are taken, drawn by the key of the data; 0 is all that are not held out,
+            in their own order where none is.
         loss: `cross_entropy` or `mse`, to one-hot targets.
         batch: points of a minibatch; 0 is full batch. The loss that is shown is always on all.
-        sampling: of minibatches: replacement, distinct or epochs.
+        sampling: of minibatches: replacement, distinct, epochs or passes.
+        scaling: of pixels: `standard`, mean 0 and deviation 1 over all of `split`; `unit`, 0 to 1.
+        validation: points of `split` held out to decide when training stops; drawn by the key of
+            the data.
+        test_split: as `split`, of the points that judge a training once it has ended; "": none.
 
     Raises:
         FractaljaxError: a bad argument; when the data are read, what is missing and what to do.
@@ -70,13 +100,21 @@ def tfds(
     if not dataset or not split:
         raise FractaljaxError(f"dataset='{dataset}', split='{split}': both need a name")
     folders = [os.path.expanduser(folder) for folder in (data_dir, manual_dir)]
-    source = functools.partial(read_tfds, dataset, split, *folders)
-    return _problem(source, points, loss, batch, sampling)
+    source = functools.partial(read_tfds, scaling, dataset, split, test_split, *folders)
+    return _problem(source, _split(points, validation, 0), loss, batch, sampling, scaling)
 
 
-@functools.cache
-def read_digits() -> Data:
-    """The digits, standardised: `x` `[1797, 64]` and one-hot `y` `[1797, 10]`, float64."""
+class Source(NamedTuple):
+    """What was read, scaled."""
+
+    data: Data
+    offset: float  # x is (raw - offset) / scale
+    scale: float
+
+
+@functools.lru_cache(maxsize=len(SCALINGS))
+def read_digits(scaling: str = "standard") -> Source:
+    """The digits: `x` `[1797, 64]` and one-hot `y` `[1797, 10]`, float64."""
     try:
         from sklearn.datasets import load_digits
     except ImportError:
@@ -84,20 +122,42 @@ def read_digits() -> Data:
             "digits needs scikit-learn: pip install 'fractaljax[digits]'"
         ) from None
     pixels, labels = load_digits(return_X_y=True)
-    return _prepared(np.array(pixels, np.float64), np.asarray(labels), 10)
+    return _prepared(np.array(pixels, np.float64), np.asarray(labels), 10, scaling, 16.0)
 
 
-@functools.lru_cache(maxsize=2)  # a training and a test split; MNIST in float64 is 376 MB
-def read_tfds(dataset: str, split: str, data_dir: str, manual_dir: str) -> Data:
-    """A split, pixels over 255 then standardised: `x` `[N, H * W * C]`, `y` `[N, O]`, float64."""
+@functools.lru_cache(maxsize=2)  # MNIST in float64 is 376 MB
+def read_tfds(
+    scaling: str, dataset: str, split: str, test_split: str, data_dir: str, manual_dir: str
+) -> Source:
+    """A split, and the test split scaled as it is: `x` `[N, H * W * C]`, `y` `[N, O]`, float64."""
     (pixels, labels), classes = images.load(dataset, split, data_dir, manual_dir)
-    return _prepared(pixels.reshape(len(pixels), -1) / 255.0, labels, classes)
+    found = _prepared(_flat(pixels), labels, classes, scaling, 255.0)
+    if not test_split:
+        return found
+    (pixels, labels), _ = images.load(dataset, test_split, data_dir, manual_dir)
+    x = _flat(pixels)
+    if x.shape[1] != found.data.x.shape[1]:
+        raise FractaljaxError(f"test_split={test_split}: images of another size than {split}'s")
+    test = _frozen((x - found.offset) / found.scale, labels, classes)
+    return found._replace(data=found.data._replace(test=test))
 
 
-def _prepared(x: np.ndarray, labels: np.ndarray, classes: int) -> Data:
-    """Standardises `x` in place, as a whole; read-only arrays, since they are handed out twice."""
-    x -= x.mean()
-    x /= x.std()
+def _flat(pixels: np.ndarray) -> np.ndarray:
+    return pixels.reshape(len(pixels), -1).astype(np.float64)
+
+
+def _prepared(
+    x: np.ndarray, labels: np.ndarray, classes: int, scaling: str, largest: float
+) -> Source:
+    """Scales `x` in place, as a whole."""
+    offset, scale = (x.mean(), x.std()) if scaling == "standard" else (0.0, largest)
+    x -= offset
+    x /= scale
+    return Source(_frozen(x, labels, classes), float(offset), float(scale))
+
+
+def _frozen(x: np.ndarray, labels: np.ndarray, classes: int) -> Data:
+    """Points and one-hot targets; read-only arrays, since they are handed out twice."""
     y = np.zeros((len(labels), classes))
     y[np.arange(len(labels)), labels] = 1.0
     x.setflags(write=False)
@@ -105,28 +165,56 @@ def _prepared(x: np.ndarray, labels: np.ndarray, classes: int) -> Data:
     return Data(x, y)
 
 
+def _split(points: int, validation: int, test: int) -> _Split:
+    for name, value in {"points": points, "validation": validation, "test": test}.items():
+        if value < 0:
+            allowed = "0, which is all, and more" if name == "points" else "0 and more"
+            raise FractaljaxError(f"{name}={value}: allowed are {allowed}")
+    return _Split(points, validation, test)
+
+
 def _problem(
-    source: Callable[[], Data], points: int, loss: str, batch: int, sampling: str
+    source: Callable[[], Source], split: _Split, loss: str, batch: int, sampling: str, scaling: str
 ) -> Problem:
-    if points < 0:
-        raise FractaljaxError(f"points={points}: allowed are 0, which is all, and more")
     if loss not in LOSSES:
         raise unknown("loss", loss, LOSSES)
-    if 0 < points < batch and sampling in ("distinct", "epochs"):
-        raise FractaljaxError(f"batch={batch}: more than points={points}")
+    if scaling not in SCALINGS:
+        raise unknown("scaling", scaling, SCALINGS)
+    if 0 < split.points < batch and sampling in ("distinct", "epochs", "passes"):
+        raise FractaljaxError(f"batch={batch}: more than points={split.points}")
 
     def load(key: Key, source: Data, count: Callable[[int, int], int]) -> Data:
         del count
-        if points == 0:
-            return Data(*source)
-        chosen = _subset(key, points, source.x.shape[0])
+        return _drawn(key, source, split)
+
+    return Problem(
+        lambda: source().data,
+        load,
+        LOSSES[loss],
+        residuals=difference if loss == "mse" else None,
+        scores={"accuracy": accuracy},
+        scaling=lambda: (source().offset, source().scale),
+        **batches(batch, sampling),
+    )
+
+
+def _drawn(key: Key, source: Data, split: _Split) -> Data:
+    """Training, validation and test points, no point in two of them."""
+    if not any(split):
+        return Data(*source)
+    total, held = source.x.shape[0], split.validation + split.test
+    points = split.points or total - held
+    if points < 1 or held + points > total:
+        asked = {k: v for k, v in split._asdict().items() if v}
+        words = " + ".join(f"{name}={value}" for name, value in asked.items())
+        raise FractaljaxError(f"{words}: the set has {total}")
+    # the first of one order are the training points, so that `points` alone draws as it always did
+    order = jax.random.choice(key, total, (points + held,), replace=False)
+
+    def taken(first: int, count: int) -> Data:
+        chosen = order[first : first + count]
         return Data(source.x[chosen], source.y[chosen])
 
-    squared = difference if loss == "mse" else None
-    return Problem(source, load, LOSSES[loss], sampler(batch, sampling), residuals=squared)
-
-
-def _subset(key: Key, points: int, total: int) -> Array:
-    if points > total:
-        raise FractaljaxError(f"points={points}: the set has {total}")
-    return jax.random.choice(key, total, (points,), replace=False)
+    valid = taken(points, split.validation) if split.validation else ()
+    test = taken(points + split.validation, split.test) if split.test else source.test
+    return taken(0, points)._replace(test=test, valid=valid)

@@ -60,6 +60,23 @@ def layer_norms() -> Metric:
     return read
 
 
+@register("metric", "coordinates")
+def coordinates() -> Metric:
+    """Mean absolute value of what every layer makes of the test data before its activation, `[L]`.
+
+    The coordinate check of mup (arXiv:2203.03466, appendix D.1): after a few steps, this does not
+    depend on the width where a parametrisation is right.
+    """
+
+    def read(e: Evaluation) -> dict[str, Array]:
+        if e.layers is None:
+            raise FractaljaxError("this model does not show what its layers make")
+        made = e.layers(e.params, (e.test or e.train).x)
+        return {"coordinates": jnp.stack([jnp.mean(jnp.abs(z)) for _, z in sorted(made.items())])}
+
+    return read
+
+
 @register("metric", "gram_norms")
 def gram_norms() -> Metric:
     """The Frobenius norm of `W_i W_i^T` for every layer, `[L]`."""

@@ -50,6 +50,10 @@ def _mup_adam(kind: str, fan_in: int, fan_out: int) -> tuple[float, float]:
     return std[kind], 1.0 if kind == "input" else 1 / fan_in
 
 
+def _torch(kind: str, fan_in: int, fan_out: int) -> tuple[float, float]:
+    return 1 / math.sqrt(fan_in), 1.0  # the bound of a uniform distribution, not a deviation
+
+
 # (kind of layer, fan in, fan out) -> (std of the initial weights, multiplier in the forward pass).
 # mup in the abc form with learning rates that do not scale with width: Yang and Hu,
 # arXiv:2011.14522 table 1 for gradient descent; arXiv:2203.03466 table 8 for Adam-like updates.
@@ -59,7 +63,11 @@ PARAMETRISATIONS = {
     "standard": _standard,
     "mup": _mup,
     "mup_adam": _mup_adam,
+    "torch": _torch,
 }
+UNIFORM = ("torch",)  # these start uniform, and their biases too; others normal, biases at zero
+WIDTH, DEPTH = 16, 2  # the paper's
+BIAS = 1  # tag of the stream of a layer's biases under the key of its kernel
 GAINED = ("mean_field", "ntk")  # these multiply the activation by the published sqrt(2)
 
 
@@ -93,47 +101,77 @@ class Dense(nn.Module):
         return z
 
 
-class Mlp(nn.Module):
-    """`depth` layers of weights, `depth - 1` of them hidden; see `mlp`."""
+class Dropout(nn.Module):
+    """Zeroes units with a probability that may be traced, and scales up the others.
 
-    width: int
-    depth: int
+    One key is drawn a call, and each unit's number is hashed with it (two rounds of the finaliser
+    of murmur3): a fifth of the time of a whole step less than random bits of JAX's own generator.
+    """
+
+    rate: Any  # float or tracer
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        first, second = jax.random.key_data(self.make_rng("dropout"))
+        number = jax.lax.iota(jnp.uint32, x.size).reshape(x.shape)
+        bits = _mixed(_mixed(number ^ first) ^ second)
+        uniform = (bits >> 8).astype(jnp.float32) * 2.0**-24
+        # a factor, not a quotient: XLA rewrites that in one way on one device and in another on two
+        return jnp.where(uniform < self.rate, 0, x * (1 / (1 - self.rate))).astype(x.dtype)
+
+
+def _mixed(bits: Array) -> Array:
+    bits = (bits ^ (bits >> 16)) * jnp.uint32(0x85EBCA6B)
+    bits = (bits ^ (bits >> 13)) * jnp.uint32(0xC2B2AE35)
+    return bits ^ (bits >> 16)
+
+
+class Mlp(nn.Module):
+    """Hidden layers of these widths and an output layer; see `mlp`."""
+
+    widths: tuple[int, ...]
     outputs: int
     residual: bool
     bias: bool
     parametrisation: str
     activation: Callable[[Array], Array]
+    dropout: Any  # float or tracer; None where units are kept
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        x = self.activation(self._layer(0, x.T))
-        i = 1
-        while i < self.depth - 1:
-            if self.residual and i + 1 < self.depth - 1:
-                inner = self.activation(self._layer(i, x))
-                x = (x + self.activation(self._layer(i + 1, inner))) / math.sqrt(2)
+        x = self._hidden(0, x.T)
+        i, hidden = 1, len(self.widths)
+        while i < hidden:
+            if self.residual and i + 1 < hidden:
+                x = (x + self._hidden(i + 1, self._hidden(i, x))) / math.sqrt(2)
                 i += 2
             else:
-                x = self.activation(self._layer(i, x))
+                x = self._hidden(i, x)
                 i += 1
-        return self._layer(self.depth - 1, x).T
+        return self._layer(hidden, x).T
+
+    def _hidden(self, i: int, x: Array) -> Array:
+        x = self.activation(self._layer(i, x))
+        return x if self.dropout is None else Dropout(self.dropout, name=f"dropout_{i:03d}")(x)
 
     def _layer(self, i: int, x: Array) -> Array:
-        last = i == self.depth - 1
-        features = self.outputs if last else self.width
+        last = i == len(self.widths)
+        features = self.outputs if last else self.widths[i]
         scale = PARAMETRISATIONS[self.parametrisation]
-        _, multiplier = scale(_kind(i, self.depth), x.shape[0], features)
+        _, multiplier = scale(_kind(i, len(self.widths) + 1), x.shape[0], features)
         return Dense(features, multiplier, self.bias, last, name=f"layer_{i:03d}")(x)
 
 
 @register("model", "mlp")
 def mlp(
-    width: int = 16,
-    depth: int = 2,
+    width: int = WIDTH,
+    depth: int = DEPTH,
+    widths: tuple[int, ...] = (),
     residual: bool = False,
     bias: bool = False,
     activation: str = "tanh",
     slope: float | None = None,
+    dropout: float = 0.0,
     parametrisation: str = "mean_field",
     init_offset: float = 0.0,
     init_scale: float = 1.0,
@@ -143,21 +181,23 @@ def mlp(
     Args:
         width: units of every hidden layer.
         depth: layers of weights, at least 2 (one hidden layer).
+        widths: units of each hidden layer, in the place of `width` and `depth`.
         residual: pairs of hidden layers become blocks `(x + f(x)) / sqrt(2)`; a layer left over
             stays plain.
         bias: adds biases, which start at zero.
         activation: tanh, relu, linear, leaky_relu, gelu, silu, sin or erf.
         slope: of `leaky_relu` below zero (default 0.01).
+        dropout: probability that a hidden unit is zeroed while training, after its activation.
         parametrisation: mean_field (the paper's), ntk, standard (Xavier normal), mup (gradient
-            descent, no biases) or mup_adam.
+            descent, no biases), mup_adam or torch (weights and biases uniform within
+            `1 / sqrt(fan_in)`, PyTorch's default).
         init_offset: mean of the initial input-layer weights.
         init_scale: factor on the standard deviation of all initial weights.
 
     Raises:
         FractaljaxError: width below 1, depth below 2, an unknown name, a slope nobody reads.
     """
-    if width < 1 or depth < 2:
-        raise FractaljaxError(f"width={width}, depth={depth}: at least 1 and 2 are needed")
+    widths = _widths(width, depth, widths, residual)
     if parametrisation not in PARAMETRISATIONS:
         raise unknown("parametrisation", parametrisation, PARAMETRISATIONS)
     if bias and parametrisation == "mup":
@@ -165,29 +205,58 @@ def mlp(
             "bias=True: mup for gradient descent is without biases; mup_adam has them"
         )
     act = _activation(activation, slope, gained=parametrisation in GAINED)
+    if isinstance(dropout, float) and not 0 <= dropout < 1:
+        raise FractaljaxError(f"dropout={dropout}: allowed are 0 to below 1")
+    kept = isinstance(dropout, float) and dropout == 0  # for certain, not a tracer that may be
+    uniform = parametrisation in UNIFORM
 
-    def module(outputs: int) -> Mlp:
-        return Mlp(width, depth, outputs, residual, bias, parametrisation, act)
+    def module(outputs: int, dropout: Any = None) -> Mlp:
+        return Mlp(widths, outputs, residual, bias, parametrisation, act, dropout)
 
     def draw(key: Key, x: Array, outputs: int) -> Tree:
-        return _normals(key, module(outputs), x)
+        return _normals(key, module(outputs), x, biases=bias and uniform)
 
     def init(draws: Tree) -> Tree:
         params = {}
         for i, (name, layer) in enumerate(sorted(draws.items())):
             fan_in, fan_out = layer["kernel"].shape
-            std, _ = PARAMETRISATIONS[parametrisation](_kind(i, depth), fan_in, fan_out)
-            kernel = layer["kernel"] * (std * init_scale) + (init_offset if i == 0 else 0.0)
+            std, _ = PARAMETRISATIONS[parametrisation](_kind(i, len(draws)), fan_in, fan_out)
+            drawn = jax.tree.map(_uniform, layer) if uniform else layer
+            kernel = drawn["kernel"] * (std * init_scale) + (init_offset if i == 0 else 0.0)
             params[name] = {"kernel": kernel}
             if bias:
-                params[name]["bias"] = jnp.zeros(fan_out, kernel.dtype)
+                zeros = jnp.zeros(fan_out, kernel.dtype)
+                params[name]["bias"] = drawn["bias"] * (std * init_scale) if uniform else zeros
         return params
 
     def apply(params: Tree, x: Array) -> Array:
-        outputs = params[f"layer_{depth - 1:03d}"]["kernel"].shape[-1]
-        return module(outputs).apply({"params": params}, x)
+        return module(_outputs(params)).apply({"params": params}, x)
 
-    return Model(draw, init, apply)
+    def noisy(params: Tree, x: Array, key: Key) -> Array:
+        dropping = module(_outputs(params), dropout)
+        return dropping.apply({"params": params}, x, rngs={"dropout": key})
+
+    def layers(params: Tree, x: Array) -> dict[str, Array]:
+        return _preactivations(module(_outputs(params)), params, x)
+
+    return Model(draw, init, apply, noisy=None if kept else noisy, layers=layers)
+
+
+def _widths(width: int, depth: int, widths: tuple, residual: bool) -> tuple[int, ...]:
+    """Units of every hidden layer."""
+    if not widths:
+        if width < 1 or depth < 2:
+            raise FractaljaxError(f"width={width}, depth={depth}: at least 1 and 2 are needed")
+        return (width,) * (depth - 1)
+    given = {"width": (width, WIDTH), "depth": (depth, DEPTH)}
+    for name, (value, usual) in given.items():
+        if value != usual:
+            raise FractaljaxError(f"{name}={value} is not read: widths are given")
+    if not all(type(w) is int and w >= 1 for w in widths):
+        raise FractaljaxError(f"widths={list(widths)}: takes whole numbers from 1")
+    if residual and len(set(widths)) > 1:
+        raise FractaljaxError(f"residual: widths={list(widths)} must be equal to be added")
+    return widths
 
 
 class Linear(nn.Module):
@@ -216,10 +285,12 @@ def linear(start: float = 1.0, spread: float = 0.0) -> Model:
         return jax.tree.map(lambda normal: start + spread * normal, draws)
 
     def apply(params: Tree, x: Array) -> Array:
-        outputs = params["layer_000"]["kernel"].shape[-1]
-        return Linear(outputs).apply({"params": params}, x)
+        return Linear(_outputs(params)).apply({"params": params}, x)
 
-    return Model(draw, init, apply, linear=True)
+    def layers(params: Tree, x: Array) -> dict[str, Array]:
+        return _preactivations(Linear(_outputs(params)), params, x)
+
+    return Model(draw, init, apply, linear=True, layers=layers)
 
 
 class DeepLinear(nn.Module):
@@ -269,20 +340,46 @@ def deep_linear(num_hidden: int = 3, hidden_dim: int = 100, gamma: float = 1.0) 
         return jax.tree.map(lambda normal: normal * hidden_dim ** (-gamma / 2), draws)
 
     def apply(params: Tree, x: Array) -> Array:
-        outputs = params[max(params)]["kernel"].shape[-1]
-        return module(outputs).apply({"params": params}, x)
+        return module(_outputs(params)).apply({"params": params}, x)
 
-    return Model(draw, init, apply, linear=True)
+    def layers(params: Tree, x: Array) -> dict[str, Array]:
+        return _preactivations(module(_outputs(params)), params, x)
+
+    return Model(draw, init, apply, linear=True, layers=layers)
 
 
-def _normals(key: Key, module: nn.Module, x: Array) -> Tree:
-    """Standard normals in the shape of the kernels, a key a layer, as published."""
+def _normals(key: Key, module: nn.Module, x: Array, biases: bool = False) -> Tree:
+    """Standard normals in the shape of the kernels, a key a layer, as published; of the biases
+    too where these start at random."""
     shapes = jax.eval_shape(module.init, key, x)["params"]
     keys = jax.random.split(key, len(shapes))
-    return {
-        name: {"kernel": jax.random.normal(keys[i], shapes[name]["kernel"].shape)}
-        for i, name in enumerate(sorted(shapes))
-    }
+    draws: dict[str, Any] = {}
+    for layer_key, (name, layer) in zip(keys, sorted(shapes.items()), strict=True):
+        draws[name] = {"kernel": jax.random.normal(layer_key, layer["kernel"].shape)}
+        if biases:
+            own = jax.random.fold_in(layer_key, BIAS)
+            draws[name]["bias"] = jax.random.normal(own, layer["bias"].shape)
+    return draws
+
+
+def _uniform(normal: Array) -> Array:
+    """Standard normals as numbers that are uniform between -1 and 1."""
+    return jax.lax.erf(normal / math.sqrt(2))
+
+
+def _outputs(params: Tree) -> int:
+    return params[max(params)]["kernel"].shape[-1]
+
+
+def _preactivations(module: nn.Module, params: Tree, x: Array) -> dict[str, Array]:
+    """What every Dense of a module makes, features first, `[H, N]`."""
+
+    def is_layer(submodule: nn.Module, method: str) -> bool:
+        del method
+        return isinstance(submodule, Dense)
+
+    found = module.apply({"params": params}, x, capture_intermediates=is_layer)[1]
+    return {name: made["__call__"][0] for name, made in found["intermediates"].items()}
 
 
 def _kind(i: int, depth: int) -> str:

@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 
 from fractaljax.errors import FractaljaxError, unknown
-from fractaljax.parts.sampling import LOSSES, difference, sampler
+from fractaljax.parts.sampling import LOSSES, batches, difference
 from fractaljax.registry import register
 from fractaljax.types import Data, Problem
 
 MAX_POINTS = 2**31 - 1
+VALIDATION = 1  # tag of the stream of validation points under the key of the data
 
 
 @register("problem", "random_regression")
@@ -18,6 +19,7 @@ def random_regression(
     targets: int = 1,
     batch: int = 0,
     sampling: str = "",
+    validation: int = 0,
 ) -> Problem:
     """Regression of Gaussian noise on Gaussian noise (arXiv:2402.06184, section 2).
 
@@ -27,24 +29,32 @@ def random_regression(
         inputs: dimension of the inputs; the paper's equals the width.
         targets: dimension of the targets.
         batch: points of a minibatch; 0 is full batch. The loss that is shown is always on all.
-        sampling: of minibatches: replacement (the published way), distinct or epochs.
+        sampling: of minibatches: replacement (the published way), distinct, epochs or passes.
+        validation: further points, drawn apart, that decide when training stops.
 
     Raises:
         FractaljaxError: an argument out of range, with what is allowed.
     """
     if inputs < 1 or targets < 1:
         raise FractaljaxError(f"inputs={inputs}, targets={targets}: both must be at least 1")
+    if validation < 0:
+        raise FractaljaxError(f"validation={validation}: allowed are 0 and more")
     ratio, fixed = _points(points)
 
     def load(key, source, count) -> Data:
         del source
         n = fixed if fixed else max(1, int(count(inputs, targets) * ratio / targets))
+        held = noise(jax.random.fold_in(key, VALIDATION), validation) if validation else ()
+        return noise(key, n)._replace(valid=held)
+
+    def noise(key, n) -> Data:
         # The order of these splits is the published notebook's.
         rest, x_key = jax.random.split(key)
         _, y_key = jax.random.split(rest)
         return Data(jax.random.normal(x_key, (n, inputs)), jax.random.normal(y_key, (n, targets)))
 
-    return Problem(lambda: (), load, LOSSES["mse"], sampler(batch, sampling), residuals=difference)
+    taken = batches(batch, sampling)
+    return Problem(lambda: (), load, LOSSES["mse"], residuals=difference, **taken)
 
 
 @register("problem", "rippled_parabola")

@@ -1,6 +1,8 @@
 """What the problems share: losses, and how a minibatch is drawn from the data."""
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +30,12 @@ def cross_entropy(outputs: Array, targets: Array) -> Array:
     return jnp.mean(optax.softmax_cross_entropy(outputs, targets))
 
 
+def accuracy(outputs: Array, targets: Array) -> Array:
+    """Share of points whose largest output is that of the target, `[N, O], [N, O] -> []`."""
+    right = jnp.argmax(outputs, axis=-1) == jnp.argmax(targets, axis=-1)
+    return jnp.mean(right.astype(outputs.dtype))
+
+
 LOSSES = {"mse": mean_squared_error, "cross_entropy": cross_entropy}
 
 
@@ -38,7 +46,8 @@ def sampler(batch: int, sampling: str) -> Sampler | None:
         batch: points a minibatch, `B`; 0 is the full batch.
         sampling: `replacement` (what "" stands for) draws every point on its own; `distinct`
             draws different points within a step; `epochs` goes through a new permutation of
-            the data every `N // B` steps and drops the remainder.
+            the data every `N // B` steps and drops the remainder; `passes` goes through it in
+            `ceil(N / B)` steps, and of the last one only the first `remainder` points count.
 
     Returns:
         `(stream, t, data) -> data` of `B` points, or None for the full batch. A function of the
@@ -78,8 +87,36 @@ def _distinct(stream: Stream, t: Array, batch: int, total: int) -> Array:
 
 def _epochs(stream: Stream, t: Array, batch: int, total: int) -> Array:
     _check_enough(batch, total)
-    epoch, step = jnp.divmod(t, total // batch)
+    epoch, step = jnp.divmod(t, epoch_length(batch, "epochs", total))
     return shuffled(stream(epoch), step * batch + jnp.arange(batch), total)
+
+
+def _passes(stream: Stream, t: Array, batch: int, total: int) -> Array:
+    _check_enough(batch, total)
+    epoch, step = jnp.divmod(t, epoch_length(batch, "passes", total))
+    places = jnp.minimum(step * batch + jnp.arange(batch), total - 1)  # beyond it none counts
+    return shuffled(stream(epoch), places, total)
+
+
+def remainder(batch: int, sampling: str, points: int) -> int:
+    """How many points of the last batch of an epoch count."""
+    return points % batch or batch if sampling == "passes" else batch
+
+
+def epoch_length(batch: int, sampling: str, points: int) -> int:
+    """Steps in which training sees as many points as there are."""
+    if batch == 0:
+        return 1
+    return -(-points // batch) if sampling == "passes" else max(1, points // batch)
+
+
+def batches(batch: int, sampling: str) -> dict[str, Any]:
+    """What a Problem says of its minibatches, by the names of its fields."""
+    return {
+        "batch": sampler(batch, sampling),
+        "remainder": functools.partial(remainder, batch, sampling) if batch else None,
+        "epoch": functools.partial(epoch_length, batch, sampling),
+    }
 
 
 def traced_batch(sampling: str, stream: Stream, t: Array, size: Array, total: int) -> Array:
@@ -114,4 +151,9 @@ def _check_enough(batch: int, total: int) -> None:
         raise FractaljaxError(f"batch={batch}: more than the {total} points of the data")
 
 
-_INDICES = {"replacement": _replacement, "distinct": _distinct, "epochs": _epochs}
+_INDICES = {
+    "replacement": _replacement,
+    "distinct": _distinct,
+    "epochs": _epochs,
+    "passes": _passes,
+}

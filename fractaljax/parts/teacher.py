@@ -93,6 +93,8 @@ def teacher(
         raise FractaljaxError(f"batch={batch}: online data need the size of a batch, no axis")
     if online and sampling is not None:
         raise FractaljaxError(f"sampling={sampling} is not read: online batches are drawn anew")
+    if sampling == "passes":
+        raise FractaljaxError("sampling=passes: a teacher takes epochs, distinct or replacement")
     if sampling is not None:
         sampler(1, sampling)  # refuses a name it does not know, also where only a callback reads it
     given = {"scale": scale, "alpha": alpha, "k": k}

@@ -40,7 +40,7 @@ def test_published_draws():
     """The first weights and points of the notebook's key 0, as its generator drew them."""
     from fractaljax.engine.streams import shared_draws
 
-    data, weights, batches, _ = shared_draws(fj.load(ROOT / "configs/paper/tanh.yaml")[0])
+    data, weights, batches, *_ = shared_draws(fj.load(ROOT / "configs/paper/tanh.yaml")[0])
     assert data.x.shape == (272, 16) and data.y.shape == (272, 1)
     assert weights["layer_000"]["kernel"].shape == (16, 16)
     assert batches.shape == (500,)

@@ -1,0 +1,189 @@
+"""What lies where in the folder of a search and in that of a transfer, and how it is written.
+
+SEARCH/study.yaml                      the study; another one is refused
+SEARCH/ARCH/search_results.csv         a line a trial
+SEARCH/ARCH/curves.npz                 losses of every epoch of every trial
+SEARCH/ARCH/best_hyperparameters.yaml
+SEARCH/ARCH/best_trial/                metrics.csv, loss_curve.png, and a network
+SEARCH/ARCH/retrain/seed_N/            a network
+SEARCH/ARCH/retrain/seed_losses.csv
+SEARCH/ARCH/summary.yaml               written last: the architecture is done
+TRANSFER/targets/ARCH.csv              a line a source and seed; written last, as above
+DIR/.../running.npz                    members in training, to go on from
+DIR/claims                             locked bytes: who works on which architecture
+
+A network is `config.yaml` (settings, values, scaling, scores) and `weights.npz`. Every file is
+written whole; a folder's last file says that the folder is complete.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from fractaljax import config
+from fractaljax.errors import FractaljaxError
+from fractaljax.store import disk
+
+STUDY, RESULTS, CURVES = "study.yaml", "search_results.csv", "curves.npz"
+BEST, SUMMARY, RUNNING = "best_hyperparameters.yaml", "summary.yaml", "running.npz"
+SEED_LOSSES, CONFIG, WEIGHTS = "seed_losses.csv", "config.yaml", "weights.npz"
+HEADER = "# written by fractaljax\n"
+
+
+def begin(folder: Path, tree: Mapping[str, Any], free: Sequence[str]) -> None:
+    """Makes a folder the one of a study.
+
+    Args:
+        free: top-level keys of the study that may differ from what is there.
+
+    Raises:
+        FractaljaxError: it holds another study.
+    """
+    file = folder / STUDY
+    tree = _plain(tree)
+    if not os.path.lexists(file):
+        write_tree(file, tree)
+    found = read_tree(file)  # another process may have been first
+    old, new = ({k: v for k, v in t.items() if k not in free} for t in (found, tree))
+    if differing := config.differences(old, new):
+        shown = "; ".join(differing[:3]) + ("; ..." if len(differing) > 3 else "")
+        raise FractaljaxError(
+            f"{folder} holds another study; it differs in {shown} (stored -> asked). "
+            "Choose another --out."
+        )
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A CSV file; numbers are written so that reading gives the same ones."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(columns)
+    lines.writerows([_number(value) for value in row] for row in rows)
+    with disk.on_disk(path):
+        disk.replace(path, text.getvalue())
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file, by column.
+
+    Raises:
+        FractaljaxError: it is damaged.
+    """
+    with disk.on_disk(path):
+        lines = list(csv.DictReader(io.StringIO(path.read_text(errors="replace"))))
+    if any(None in line or None in line.values() for line in lines):
+        raise FractaljaxError(f"{path} is damaged: remove it, and the same command makes it again")
+    return lines
+
+
+def write_tree(path: Path, tree: Mapping[str, Any]) -> None:
+    """A YAML file."""
+    text = yaml.safe_dump(_plain(tree), sort_keys=False, allow_unicode=True)
+    with disk.on_disk(path):
+        disk.replace(path, HEADER + text)
+
+
+def read_tree(path: Path) -> dict[str, Any]:
+    """What a YAML file of ours says.
+
+    Raises:
+        FractaljaxError: it is damaged or somebody else's.
+    """
+    with disk.on_disk(path):
+        text = path.read_text(errors="replace")
+    try:
+        found = yaml.safe_load(text) if text.startswith(HEADER) else None
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict):
+        raise FractaljaxError(f"{path} is damaged or was not written by fractaljax")
+    return found
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """An npz file."""
+    content = io.BytesIO()
+    np.savez(content, **dict(arrays))  # pyright: ignore[reportArgumentType]
+    with disk.on_disk(path):
+        disk.replace(path, content.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of an npz file; None where it is not there or damaged (each has a checksum)."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError):
+        return None
+
+
+class Running:
+    """Members in training, kept in a file of a folder; `about` tells them from others."""
+
+    def __init__(self, folder: Path, about: Mapping[str, Any]):
+        self._path = folder / RUNNING
+        self._about = json.dumps(_plain(about), sort_keys=True)
+
+    def load(self) -> dict[str, np.ndarray] | None:
+        """What was kept of these very members, or None."""
+        found = read_arrays(self._path)
+        if found is None or str(found.pop("about", "")) != self._about:
+            return None
+        return found
+
+    def save(self, arrays: Mapping[str, np.ndarray]) -> None:
+        write_arrays(self._path, {**arrays, "about": np.array(self._about)})
+
+    def discard(self) -> None:
+        """They are done."""
+        self._path.unlink(missing_ok=True)
+
+
+def write_network(
+    folder: Path, weights: Mapping[str, np.ndarray], about: Mapping[str, Any]
+) -> None:
+    """A network and what belongs to it; `config.yaml` last."""
+    write_arrays(folder / WEIGHTS, weights)
+    write_tree(folder / CONFIG, about)
+
+
+def read_network(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """`(weights, about)`.
+
+    Raises:
+        FractaljaxError: there is none, or it is damaged.
+    """
+    if not (folder / CONFIG).is_file():
+        raise FractaljaxError(f"{folder}: no network here (there is no {folder / CONFIG})")
+    about = read_tree(folder / CONFIG)
+    weights = read_arrays(folder / WEIGHTS)
+    if weights is None:
+        raise FractaljaxError(f"{folder / WEIGHTS} is missing or damaged")
+    return weights, about
+
+
+def _number(value: Any) -> Any:
+    """Floats in full, NaN as `nan`; everything else as it is."""
+    return repr(float(value)) if isinstance(value, float | np.floating) else value
+
+
+def _plain(tree: Any) -> Any:
+    """Dictionaries, lists and Python's own numbers, as YAML and JSON have them."""
+    if isinstance(tree, Mapping):
+        return {str(k): _plain(v) for k, v in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_plain(v) for v in tree]
+    if isinstance(tree, np.generic):
+        return _plain(tree.item())
+    if isinstance(tree, float) and math.isnan(tree):
+        return None
+    return tree
