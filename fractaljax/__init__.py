@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fractaljax.engine.train import train
     from fractaljax.errors import FractaljaxError
     from fractaljax.families.fractal import load, prepare, scan
+    from fractaljax.families.network import load_model
     from fractaljax.families.points import Trainer
     from fractaljax.families.sweep import sweep
     from fractaljax.families.zoom import zoom
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         Problem,
         Rule,
         Snapshot,
+        Stopping,
     )
     from fractaljax.view.curves import plot, plot_comparative, plot_run, subtract_baseline
     from fractaljax.window import Window
@@ -70,6 +72,7 @@ _HOMES = {
     "Run": "runs",
     "load_sweep": "store.sweeps",
     "load_run": "store.sweeps",
+    "load_model": "families.network",  # a folder of a search -> Network
     "plot": "view.curves",  # Runs and Sweeps as curves
     "plot_run": "view.curves",
     "plot_comparative": "view.curves",
@@ -83,6 +86,7 @@ _HOMES = {
     "Fold": "types",
     "Rule": "types",
     "Snapshot": "types",
+    "Stopping": "types",
     "Metric": "types",
     "Comparison": "types",
     "Evaluation": "types",

@@ -7,7 +7,18 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from fractaljax.cli import audit, dimension, explore, merge, render, sweep, verbs, video, zoom
+from fractaljax.cli import (
+    audit,
+    dimension,
+    explore,
+    merge,
+    render,
+    study,
+    sweep,
+    verbs,
+    video,
+    zoom,
+)
 
 OVERVIEW = """examples:
   fractaljax scan configs/paper/tanh.yaml --only overview --resolution 256
@@ -87,6 +98,14 @@ def build() -> Parser:
     sweep.add_sweep(crossed)
     joined = verb("merge", merge.merge, "join sweeps of several machines", merge.MERGE)
     merge.add_merge(joined)
+    text = "the best hyperparameters of every architecture of a study"
+    study.add_search(verb("search", study.search, text, study.SEARCH))
+    text = "every architecture with the best hyperparameters of every other"
+    study.add_transfer(verb("transfer", study.transfer, text, study.TRANSFER))
+    text = "search, transfer and report of a study in a fresh folder"
+    study.add_run(verb("run-transfer", study.run, text, study.RUN))
+    text = "tables and pictures of a search or transfer, from disk"
+    study.add_report(verb("report", study.report, text, study.REPORT))
     text = "draw a stored field or a whole zoom again, in any form"
     _result(verb("render", render.render, text, render.RENDER), render.add_render)
     text = "a web page on this machine: a map that trains what one looks at"

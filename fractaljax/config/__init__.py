@@ -8,7 +8,7 @@ from fractaljax.config.course import Setting, holds_pairs, setting
 from fractaljax.config.experiment import Experiment, experiments
 from fractaljax.config.sweeps import parse_sweep
 from fractaljax.config.text import load_plugins, parse, read
-from fractaljax.config.to_tree import as_tree, differences, digest, dump, label
+from fractaljax.config.to_tree import as_tree, differences, digest, dump, label, training_tree
 
 __all__ = [
     "Experiment",
@@ -25,4 +25,5 @@ __all__ = [
     "parse_sweep",
     "read",
     "setting",
+    "training_tree",
 ]

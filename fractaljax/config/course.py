@@ -8,7 +8,7 @@ from fractaljax.config.pairs import is_pair, laid, pair_path, pair_tree, to_pair
 from fractaljax.config.text import load_plugins
 from fractaljax.config.to_spec import to_training
 from fractaljax.config.to_tree import training_tree
-from fractaljax.config.trees import canonical, layered, nested, spelled
+from fractaljax.config.trees import canonical, layered, nested, placed, spelled
 from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.pair import Course, Pair
 
@@ -38,7 +38,10 @@ def holds_pairs(raw: Mapping[str, Any]) -> bool:
 
 
 def setting(
-    raw: Mapping[str, Any], patches: Iterable[tuple[str, Any]] = (), only: str | None = None
+    raw: Mapping[str, Any],
+    patches: Iterable[tuple[str, Any]] = (),
+    only: str | None = None,
+    swept: Iterable[str] = (),
 ) -> Setting:
     """The one experiment that a sweep is about, with values laid over it.
 
@@ -46,6 +49,7 @@ def setting(
         raw: what `read` returned.
         patches: (path, value); they win over the file.
         only: the name of the experiment; needed where the file has several.
+        swept: paths that will take other values: a list in the file is its first value there.
 
     Raises:
         FractaljaxError: for any key, value or name that is not understood.
@@ -66,8 +70,9 @@ def setting(
     tree = layered(canonical(raw["defaults"]), canonical(block))
     for path, value in patches:
         tree = layered(tree, canonical(nested(spelled(path).split("."), value)))
-    lists = facets(tree)
-    if lists != [{}]:
-        path = next(iter(lists[0]))
-        raise FractaljaxError(f"{path} is a list in the file; sweep it: {path}=value,value")
+    others = {spelled(path) for path in swept}
+    for path, first in facets(tree)[0].items():
+        if path not in others:
+            raise FractaljaxError(f"{path} is a list in the file; sweep it: {path}=value,value")
+        tree = placed(tree, path, first)
     return Setting(name, to_training(tree), {})

@@ -99,7 +99,7 @@ def train_cohort(
     """
     names = check(spec, names, points)
     mesh = plan.mesh() if mesh is None else mesh
-    chunk = chunk or plan.cohort_chunk(spec, len(points), mesh)
+    chunk = chunk or plan.cohort_chunk(spec, mesh)
     cohort = _Cohort(spec, names, points, chunk, mesh, compact)
     saved = checkpoint.load() if checkpoint else None
     if saved is None or not cohort.restore(saved):
@@ -261,7 +261,7 @@ class _Cohort:
     def restore(self, arrays: Mapping[str, np.ndarray]) -> bool:
         """Goes on from what was kept; whether that was of this cohort."""
         everyone = np.arange(len(self._points))
-        shapes = self._programs.begin(*self._placed(self._dealt(everyone)[0]))
+        shapes = self._first()
         structure = jax.tree.structure(shapes)
         try:
             ids = arrays["alive"]
@@ -319,12 +319,18 @@ class _Cohort:
 
     def _states(self) -> tuple[np.ndarray, State]:
         """Those that go on: who, and where they are, on the host."""
-        ids = np.concatenate([np.zeros(0, int), *(w.ids[w.ids >= 0] for w in self._waves)])
+        if not self._waves:
+            return np.zeros(0, int), jax.tree.map(lambda leaf: np.asarray(leaf)[:0], self._first())
+        ids = np.concatenate([w.ids[w.ids >= 0] for w in self._waves])
         parts = [
             jax.tree.map(lambda leaf, w=w: np.asarray(leaf)[w.ids >= 0], w.state)
             for w in self._waves
         ]
         return ids, jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+    def _first(self) -> State:
+        """The first wave before its first step: what states look like."""
+        return self._programs.begin(*self._placed(self._dealt(np.arange(len(self._points)))[0]))
 
     def _lay(self, ids: np.ndarray, states: State) -> None:
         """Members into waves."""

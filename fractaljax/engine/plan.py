@@ -37,7 +37,7 @@ WORTH_MEASURING = 2e7  # network-steps, some minutes on two cores: below, measur
 SAMPLE_STEPS, SAMPLE_PIXELS, SAMPLE_ROWS = 50, 512, 8  # of one measurement
 SAMPLE_ROUNDS = 4
 CPU_TILE, ACCELERATOR_TILE, MAX_TILES = 64, 512, 16_384
-COHORT_CHUNKS, ACCELERATOR_COHORT = (2, 8), 16  # of members that end one by one
+COHORT_CHUNKS, ACCELERATOR_COHORT = (2, 8), 8  # of members that end one by one
 MAX_CHUNK = 2**24  # more networks than any device holds
 
 
@@ -147,13 +147,14 @@ def estimated_chunk(spec: Course) -> int:
     return fitting[-1] if fitting else 1
 
 
-def cohort_chunk(spec: Spec, members: int, mesh: Mesh) -> int:
+def cohort_chunk(spec: Spec, mesh: Mesh) -> int:
     """Members side by side on a device: enough that they share the draws of a batch and fill an
-    accelerator, few enough that the last ones do not keep empty lanes busy for long."""
-    share = -(-members // mesh.size)
-    if mesh.devices.flat[0].platform == "cpu":
-        return min(share, min(max(estimated_chunk(spec), COHORT_CHUNKS[0]), COHORT_CHUNKS[1]))
-    return min(share, ACCELERATOR_COHORT)
+    accelerator, few enough that the last ones do not keep empty lanes busy for long. It does not
+    depend on how many there are: a member alone is to read what it reads among thirty."""
+    if mesh.devices.flat[0].platform != "cpu":
+        return ACCELERATOR_COHORT
+    least, most = COHORT_CHUNKS
+    return min(max(estimated_chunk(spec), least), most)
 
 
 def _values(spec: Spec) -> int:

@@ -126,8 +126,9 @@ def prepare(
         FractaljaxError: for whatever file, grid or value gets wrong, in one line.
     """
     fixed = [*grid.fixed, *([("dtype", dtype)] if dtype else [])]
-    setting = config.setting(raw, fixed, only)
-    for path in (path for dim in grid.dims for path in dim.paths):
+    swept = [path for dim in grid.dims for path in dim.paths]
+    setting = config.setting(raw, fixed, only, swept)
+    for path in swept:
         if path.split(".")[-1] in ("metric", "metrics", "fold", "callback", "callbacks"):
             raise FractaljaxError(f"{path} is not swept; several are one value: {path}=[a,b]")
     paths = {path: setting.path(path) for dim in grid.dims for path in dim.paths}

@@ -50,6 +50,8 @@ def begin(folder: Path, tree: Mapping[str, Any], free: Sequence[str]) -> None:
     """
     file = folder / STUDY
     tree = _plain(tree)
+    with disk.on_disk(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     if not os.path.lexists(file):
         write_tree(file, tree)
     found = read_tree(file)  # another process may have been first
