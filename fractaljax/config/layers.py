@@ -24,38 +24,47 @@ SPELLINGS = {  # as configs of the published study write it -> here
     "training.min_delta": "stopping.min_delta",
     "training.val_interval": "stopping.interval",
     "training.val_schedule": "stopping.schedule",
+    "training.optimizer": "optimizer.name",
+    "training.loss": "problem.loss",
     "data.val_size": "problem.validation",
     "num_trials": "search.trials",
     "search.num_trials": "search.trials",
 }
+_LOOKS = "a study looks at the validation loss alone, when stopping says"
 _FIXED = "the search draws it; one for all trials is optimizer."
-_PICTURES = "pictures and the best weights are always kept"
-_PROGRESS = "progress is shown after every look at the validation data"
+_SPACE = "a study has no window; it has a space"
+_KEPT = "pictures and the best weights are always kept"
 _MEMORY = "the data are read into memory once"
+_OWN = "values of one architecture are its own: architectures: {name: {model.widths: [...], "
 NOT_READ = {  # -> what to do instead
     "steps": "epochs says how long a training is",
     "seed": "search.seed is that of every trial, search.draw_seed that of the draws",
-    "fold": "a study looks at the validation loss alone",
-    "metric": "a study looks at the validation loss alone",
-    "evaluations": "a study looks at the validation loss alone, as stopping says",
-    "axes": "a study has no window; it has a space",
-    "window": "a study has no window; it has a space",
+    "fold": _LOOKS,
+    "metric": _LOOKS,
+    "evaluations": _LOOKS,
+    "axes": _SPACE,
+    "window": _SPACE,
+    "phase": "fractaljax search, fractaljax transfer, and fractaljax run-transfer for both",
     "device": "JAX takes the accelerator that it finds; --devices says how many",
     "deterministic": "a study gives the same bits again on the same backend",
     "output_dir": "--out says where results go",
-    "log_interval": _PROGRESS,
-    "save_plots": _PICTURES,
-    "save_checkpoints": _PICTURES,
-    "training.log_interval": _PROGRESS,
-    "training.save_plots": _PICTURES,
-    "training.save_checkpoints": _PICTURES,
+    "adamw": "what is searched is in the block space",
+    "dropouts": _OWN + "model.dropout: 0.1}}",
+    "leaky_relu_alphas": _OWN + "model.slope: 0.01}}",
+    "training.log_interval": "progress is shown after every look at the validation data",
     "training.lr": f"{_FIXED}lr",
     "training.betas": f"{_FIXED}beta1 and optimizer.beta2",
     "training.eps": f"{_FIXED}eps",
     "training.weight_decay": f"{_FIXED}weight_decay",
+    "data.root": "problem.data_dir and problem.manual_dir say where tfds finds a set",
     "data.train_size": "what is not held out is trained on",
     "data.preload": _MEMORY,
     "data.num_workers": _MEMORY,
+    "data.pin_memory": _MEMORY,
+    "data.prefetch_factor": _MEMORY,
+    "data.persistent_workers": _MEMORY,
+    "evaluation": "test data are judged in pieces that fit",
+    "artifacts": _KEPT,
     "transfer.search_dir": "fractaljax transfer takes the folder of a search",
 }
 
@@ -111,28 +120,38 @@ def laid(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
 
 def _own_words(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The tree with one spelling a setting."""
-    found: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    others: list[tuple[str, Any]] = []
     for path, value in _entries(tree):
+        key, _, inner = path.partition(".")
         if path in NOT_READ:
             raise FractaljaxError(f"{path} is not read: {NOT_READ[path]}")
-        key, _, inner = path.partition(".")
         if path in SPELLINGS:
-            words = SPELLINGS[path]
-            if _holds(tree, words):
-                raise FractaljaxError(f"{path} and {words} are one setting; give one of them")
-            found = merged(found, _translated(words, value))
+            if _holds(tree, SPELLINGS[path]):
+                raise FractaljaxError(
+                    f"{path} and {SPELLINGS[path]} are one setting; give one of them"
+                )
+            others.append((SPELLINGS[path], value))
         elif inner and key not in PHASES:
             known = [word for word in (*SPELLINGS, *NOT_READ) if word.startswith(f"{key}.")]
             raise unknown("setting", path, known)
         elif key in PLAIN:
-            found = merged(found, nested(path.split("."), value))
+            plain = merged(plain, nested(path.split("."), value))
         elif key.endswith(WIDTHS):
-            found = merged(found, {"architectures": {key: value}})
+            plain = merged(plain, {"architectures": {key: value}})
         elif key in SETTINGS or key in ALIASES:
-            found = merged(found, canonical({key: value}))
+            training[key] = value
         else:
             raise unknown("setting", key, ["extends", *PLAIN, *SETTINGS, *ALIASES])
-    return found
+    training = canonical(training)
+    for path, value in others:
+        words = _translated(path, value)
+        if next(iter(words)) in PLAIN:
+            plain = merged(plain, words)
+        else:
+            training = _laid_training(training, words)
+    return {**plain, **training}
 
 
 def _entries(tree: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -161,7 +180,9 @@ def _translated(path: str, value: Any) -> dict[str, Any]:
     if path == "stopping.schedule":
         value = _published_schedule(value)
     tree = nested(path.split("."), value)
-    return merged(tree, {"stopping": {"name": "patience"}}) if "stopping" in tree else tree
+    if "stopping" in tree:
+        tree["stopping"]["name"] = "patience"  # the only one that study had
+    return tree
 
 
 def _published_schedule(value: Any) -> list[list[int]]:

@@ -2,7 +2,8 @@
 
 A trial is a function of the seed, its number and what was told before, so that a search killed at
 any point ends with the trials of one that was not. The journal has Optuna's own format: its tools
-open it with `JournalStorage(JournalFileBackend("optuna.journal"))`.
+open it with `JournalStorage(JournalFileBackend("optuna.journal"))`. Optuna pickles the state of
+CMA-ES in it: go on only with a journal that you trust.
 """
 
 import json

@@ -104,7 +104,7 @@ def read_trials(folder: Path, names: Sequence[str]) -> list[Trial]:
     if not path.is_file():
         return []
     found = []
-    for line in files.read_table(path):
+    for line in files.read_table(path, ("trial", *Result._fields, *names)):
         result = Result(
             best_val_loss=float(line["best_val_loss"]),
             test_loss=float(line["test_loss"]),
@@ -169,6 +169,8 @@ def _searched(work: Work) -> list[Trial]:
     study = work.study
     names = [dimension.name for dimension in study.space]
     trials = read_trials(work.folder, names)
+    if files.read_arrays(work.folder / files.CURVES) is None:
+        trials = []  # without their curves they are only half there
     sampler = samplers.sampler(
         study.sampler, study.space, study.trials, study.draw_seed, work.folder
     )

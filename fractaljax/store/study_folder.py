@@ -74,15 +74,17 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]
         disk.replace(path, text.getvalue())
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
+def read_table(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
     """The lines of a CSV file, by column.
 
     Raises:
-        FractaljaxError: it is damaged.
+        FractaljaxError: it is damaged, or lacks one of these columns.
     """
     with disk.on_disk(path):
-        lines = list(csv.DictReader(io.StringIO(path.read_text(errors="replace"))))
-    if any(None in line or None in line.values() for line in lines):
+        table = csv.DictReader(io.StringIO(path.read_text(errors="replace")))
+        lines = list(table)
+    lacking = set(columns) - set(table.fieldnames or ())
+    if lacking or any(None in line or None in line.values() for line in lines):
         raise FractaljaxError(f"{path} is damaged: remove it, and the same command makes it again")
     return lines
 

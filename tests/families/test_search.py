@@ -283,6 +283,7 @@ def test_an_architecture_that_never_learns_is_told_and_the_others_go_on(tmp_path
         architectures={"wild": {"model.widths": [8], "model.init_scale": 1e30}, "tame": [8]},
         search={"trials": 2},
         retrain={"seeds": [1]},
+        transfer={"seeds": [1]},
     )
     search.search(one, tmp_path / "search")
     assert "wild: the validation loss of every trial was never finite" in caplog.text
@@ -408,7 +409,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(run, tmp_path):
         "search.search(parse_study(tree, 'small'), Path(sys.argv[2]))\n"
     )
     file, out = tmp_path / "study.yaml", tmp_path / "search"
-    file.write_text(yaml.safe_dump(TREE))
+    file.write_text(yaml.safe_dump(TREE, sort_keys=False))
     command = [sys.executable, "-c", script, str(file), str(out)]
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
     kills, deadline = 0, time.monotonic() + 240
