@@ -127,7 +127,9 @@ def stop_epochs() -> np.ndarray:
     long = round(LONG * MEMBERS)
     spread = np.sqrt(2 * np.log(MEAN / MEDIAN))
     places = (np.arange(MEMBERS - long) + 0.5) / (MEMBERS - long)
-    others = MEDIAN * np.exp(spread * np.array([statistics.NormalDist().inv_cdf(p) for p in places]))
+    others = MEDIAN * np.exp(
+        spread * np.array([statistics.NormalDist().inv_cdf(p) for p in places])
+    )
     rounded = 5 * np.round(np.clip(others, LEAST, LAST - 5) / 5)
     mixed = np.concatenate([rounded, np.full(long, LAST)]).astype(int)
     return np.random.default_rng(0).permutation(mixed)

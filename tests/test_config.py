@@ -20,7 +20,12 @@ from fractaljax.store import records
 ROOT = Path(__file__).parent.parent
 ALL = sorted((ROOT / "configs").rglob("*.yaml"))
 PAIRS = sorted((ROOT / "configs").rglob("comparative/*.yaml"))
-CONFIGS = [path for path in ALL if path not in PAIRS]
+STUDIES = [  # and parts of studies: tests/test_study.py
+    path
+    for path in (ROOT / "configs" / "transfer").glob("*.yaml")
+    if "experiments" not in yaml.safe_load(path.read_text())
+]
+CONFIGS = [path for path in ALL if path not in (*PAIRS, *STUDIES)]
 FUZZ = settings(deadline=None, max_examples=60)
 
 

@@ -55,8 +55,8 @@ def regret(losses: np.ndarray, own: np.ndarray) -> Regret:
     baseline = own.mean(axis=1)[:, None]
     mean, var, low, high = (f(losses, axis=2) for f in (np.mean, np.var, np.min, np.max))
     ratio = np.divide(mean, baseline, out=np.full_like(mean, np.nan), where=baseline != 0)
-    differences = (value - baseline for value in (mean, low, high))
-    return Regret(mean, var, low, high, *differences, var, ratio)
+    least, most = low - baseline, high - baseline
+    return Regret(mean, var, low, high, mean - baseline, least, most, var, ratio)
 
 
 def bootstrap_regret(

@@ -29,7 +29,7 @@ class Gauge:
         if self._bar:
             self._bar.stop()
 
-    def show(self, done: int, total: int, note: str) -> None:
+    def show(self, done: float, total: int, note: str) -> None:
         """How far it is, and what there is to say."""
         if self._bar:
             self._bar.update(self._task, total=total, completed=done, note=note)

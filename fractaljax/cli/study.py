@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("fractaljax")
 SEARCH = """examples:
   fractaljax search configs/transfer/digits.yaml
-  fractaljax search configs/transfer/digits.yaml search.trials=100 search.sampler=tpe
+  fractaljax search configs/transfer/digits.yaml search.sampler=tpe search.batch=5
   fractaljax search configs/transfer/mnist.yaml problem.data_dir=~/data --out outputs/mnist
 
 All trials of an architecture train as one batch, each until its validation loss no longer falls;

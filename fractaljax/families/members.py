@@ -112,5 +112,5 @@ def _trained(member: cohort.Member, i: int, scores: Mapping[str, np.ndarray]) ->
         terminating_epoch=int(readings["stopped_epoch"]),
         test_accuracy=judged.get("accuracy", np.nan),
     )
-    weights = traverse_util.flatten_dict(member.params, sep="/")
+    weights: Any = traverse_util.flatten_dict(member.params, sep="/")
     return Trained(result, member.training, member.validation, weights)

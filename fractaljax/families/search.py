@@ -5,6 +5,7 @@ validation data decide when a training stops and which trial wins; test data are
 member has ended, and decide nothing.
 """
 
+import functools
 import logging
 import math
 import zlib
@@ -56,7 +57,7 @@ class Work(NamedTuple):
     spec: Spec  # with its steps
     folder: Path
     numeric: Numeric
-    on_look: Callable[[str], Callable[[cohort.Progress], Any] | None]  # by phase
+    on_look: Callable[..., Any]  # (look, phase=...)
 
 
 def search(
@@ -141,13 +142,12 @@ def _works(study: Study, folder: Path, numeric: Numeric, on_look: OnLook | None)
     found = []
     for number, (name, spec) in enumerate(study.specs.items(), 1):
 
-        def listener(phase: str, name: str = name, number: int = number) -> Any:
-            if on_look is None:
-                return None
-            return lambda look: on_look(Progress(phase, name, number, len(study.specs), look))
+        def heard(look: cohort.Progress, phase: str, name: str = name, number: int = number) -> Any:
+            if on_look:
+                on_look(Progress(phase, name, number, len(study.specs), look))
 
         spec = members.training(spec, study.epochs)
-        found.append(Work(study, name, spec, folder / name, numeric, listener))
+        found.append(Work(study, name, spec, folder / name, numeric, heard))
     return found
 
 
@@ -188,7 +188,7 @@ def _searched(work: Work) -> list[Trial]:
             None,
             running=running,
             numeric=work.numeric,
-            on_look=work.on_look("search"),
+            on_look=functools.partial(work.on_look, phase="search"),
         )
         fresh = [Trial(*pair, one.result) for pair, one in zip(asked, found, strict=True)]
         trials = sorted([*trials, *fresh], key=lambda trial: trial.number)
@@ -261,7 +261,7 @@ def _retrain(work: Work, best: Trial) -> None:
         seeds,
         running=running,
         numeric=work.numeric,
-        on_look=work.on_look("retrain"),
+        on_look=functools.partial(work.on_look, phase="retrain"),
     )
     results = dict(zip(seeds, (one.result for one in found), strict=True))
     for seed, one in zip(seeds, found, strict=True):

@@ -1,6 +1,6 @@
 """A matrix of targets and sources as a picture that can be read at eight rows and at thirty.
 
-Drawn without pyplot, like `view.figure`. Cells without a number are grey.
+Drawn without pyplot, like `view.figure`. Cells without a number are hatched.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,6 @@ from fractaljax.view.figure import FAINT, INK, blank
 from fractaljax.view.files import replacing
 
 KINDS = {"sequential": "viridis", "diverging": "coolwarm"}
-NOTHING = "#c9ced4"  # of a cell without a number
 FULL, SHORT = 12, 20  # rows up to which a cell holds four decimals, or two
 _CELL = {4: 0.82, 2: 0.42, 0: 0.26}  # inches of a cell with so many decimals in it
 _SMALL, _LABEL, _TITLE = 7.5, 9.5, 10.5  # points
@@ -40,7 +39,7 @@ def heatmap(
     """Writes a PNG; every cell says its value, to as many decimals as there is room for.
 
     Args:
-        matrix: `[R, C]`; what is not finite is grey.
+        matrix: `[R, C]`; what is not finite is hatched.
         kind: `sequential`, or `diverging`, whose colours are symmetric about `center`.
         low, high: an interval for each cell, said below its value where there is room.
         sides: what rows and columns are.
@@ -55,7 +54,8 @@ def heatmap(
     figure = blank(width + 3.0, height + 2.0)
     figure.set_layout_engine("constrained")
     axes = figure.add_subplot()
-    colours = colormaps[KINDS[kind]].with_extremes(bad=NOTHING)
+    axes.patch.set(facecolor="white", edgecolor=FAINT, hatch="////")  # behind cells without one
+    colours = colormaps[KINDS[kind]].with_extremes(bad=(0, 0, 0, 0))
     norm = CenteredNorm(center) if kind == "diverging" else Normalize()
     image = axes.imshow(matrix, cmap=colours, norm=norm, aspect="auto", interpolation="nearest")
     _name(axes, rows, columns, sides)
@@ -65,7 +65,7 @@ def heatmap(
     bar.ax.tick_params(labelsize=_SMALL, labelcolor=INK, color=FAINT, width=0.6)
     bar.outline.set(edgecolor=FAINT, linewidth=0.6)
     bar.set_label(label, size=_LABEL, color=INK)
-    without = "" if not matrix.mask.any() else f"   (grey: no finite value, {matrix.mask.sum()})"
+    without = "" if not matrix.mask.any() else "   (hatched: no finite value)"
     axes.set_title(title + without, loc="left", size=_TITLE, color=INK)
     with replacing(path) as stream:
         figure.savefig(stream, format="png")
@@ -89,9 +89,9 @@ def _fill(
     high: np.ndarray | None,
 ) -> None:
     """The numbers, dark on bright cells and bright on dark ones."""
-    for (i, j), value in np.ndenumerate(matrix):
-        if np.ma.is_masked(value):
-            continue
+    known = ~np.ma.getmaskarray(matrix)
+    for i, j in np.argwhere(known):
+        value = matrix[i, j]
         red, green, blue, _ = image.cmap(image.norm(value))
         bright = 0.2126 * red + 0.7152 * green + 0.0722 * blue > _DARK
         colour = INK if bright else "white"

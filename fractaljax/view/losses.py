@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from fractaljax.view.figure import FAINT, INK, blank
 from fractaljax.view.files import replacing
@@ -77,6 +78,7 @@ def budget_curve(trials: Mapping[str, np.ndarray], path: str | Path) -> None:
         colour = _GREY if many else COLOURS[number % len(COLOURS)]
         axes.step(np.arange(1, len(best) + 1), best, where="post", lw=1.1, color=colour, label=name)
     axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trials", size=_LABEL, color=INK)
     axes.set_ylabel("best validation loss", size=_LABEL, color=INK)
     if not many:
@@ -92,7 +94,7 @@ def _figure(width: float, height: float, title: str) -> tuple[Any, Any]:
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", size=_TITLE, color=INK)
     axes.tick_params(labelsize=_SMALL, labelcolor=INK, color=FAINT, width=0.6)
-    axes.tick_params(which="minor", color=FAINT, width=0.4)
+    axes.tick_params(which="minor", color=FAINT, width=0.4, labelsize=_SMALL, labelcolor=INK)
     axes.spines[:].set(color=FAINT, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

@@ -89,7 +89,7 @@ def _label(axes: Any, x: str, y: str, title: str) -> None:
     axes.set_ylabel(y, size=_LABEL, color=INK)
     axes.set_title(title, loc="left", size=_LABEL, color=INK)
     axes.tick_params(labelsize=_SMALL, labelcolor=INK, color=FAINT, width=0.6)
-    axes.tick_params(which="minor", color=FAINT, width=0.4)
+    axes.tick_params(which="minor", color=FAINT, width=0.4, labelsize=_SMALL, labelcolor=INK)
     axes.spines[:].set(color=FAINT, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
 

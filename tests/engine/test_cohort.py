@@ -236,7 +236,9 @@ def test_a_scan_and_a_training_alone_read_the_same():
     for name in ("validation_loss", "best_epoch", "stopped_epoch"):
         told = [member.readings[name] for member in found]
         np.testing.assert_allclose(field[name].ravel(), told, rtol=1e-5)
-    alone = train(spec, dict(zip(("optimizer.lr", "model.dropout"), grid[0], strict=True)), key, data)
+    alone = train(
+        spec, dict(zip(("optimizer.lr", "model.dropout"), grid[0], strict=True)), key, data
+    )
     assert np.isclose(alone["validation_loss"], field["validation_loss"].ravel()[0], rtol=1e-4)
 
 

@@ -401,7 +401,8 @@ def test_stopped_at_every_look_it_ends_with_the_same_bits(run, tmp_path):
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_bits(run, tmp_path):
     script = (
-        "import sys, yaml; from pathlib import Path; from fractaljax.config.study import parse_study\n"
+        "import sys, yaml; from pathlib import Path\n"
+        "from fractaljax.config.study import parse_study\n"
         "from fractaljax.engine import cohort; from fractaljax.families import search\n"
         "cohort.SAVE_EVERY_S = 0.0\n"
         "tree = yaml.safe_load(Path(sys.argv[1]).read_text())\n"

@@ -81,6 +81,10 @@ def arrays(tree):
     return jax.tree.map(np.asarray, tree)
 
 
+def averaged(old, new, beta):
+    return jax.tree.map(lambda a, b: beta * a + (1 - beta) * b, old, new)
+
+
 def test_two_steps_of_adamw_by_hand():
     one, draws = spec(), streams.shared_draws(spec())
     x, y = np.asarray(draws.data.x), np.asarray(draws.data.y)
@@ -96,8 +100,8 @@ def test_two_steps_of_adamw_by_hand():
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-14)
         state = train.step(one, {}, draws, jnp.int32(t), state)
         h, n = HYPER, t + 1
-        first = jax.tree.map(lambda m, g: h["beta1"] * m + (1 - h["beta1"]) * g, first, grads)
-        second = jax.tree.map(lambda v, g: h["beta2"] * v + (1 - h["beta2"]) * g**2, second, grads)
+        squares = jax.tree.map(np.square, grads)
+        first, second = averaged(first, grads, h["beta1"]), averaged(second, squares, h["beta2"])
 
         def updated(p, m, v, n=n, h=h):
             p = p - h["lr"] * h["weight_decay"] * p  # decoupled, biases too
