@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.ticker import NullLocator
 
 from fractaljax.view.figure import FAINT, INK, blank
 from fractaljax.view.files import replacing
@@ -73,7 +74,7 @@ def coordinate_check(
             axes.plot(widths, sizes[:, step, layer], **line)
         axes.set(xscale="log", yscale="log")
         axes.set_xticks(widths, [str(w) for w in widths], rotation=45)
-        axes.minorticks_off()
+        axes.xaxis.set_minor_locator(NullLocator())
         _label(axes, "width", "mean |preactivation|" if layer == 0 else "", name)
     panels[-1].legend(title="step", title_fontsize=_SMALL, fontsize=_SMALL, frameon=False)
     figure.suptitle(title, x=0.01, ha="left", size=_TITLE, color=INK)

@@ -1,7 +1,6 @@
 """Minibatches, losses, the digits, and sets of tensorflow_datasets; nothing here uses the net."""
 
 import functools
-import gzip
 import http.server
 import importlib.util
 import io
@@ -17,10 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from idx_files import prepare, registered_as, write_idx
 
 from fractaljax.errors import FractaljaxError
 from fractaljax.parts import datasets, images, mnist
-from fractaljax.parts.sampling import LOSSES, sampler, shuffled
+from fractaljax.parts.sampling import LOSSES, batches, sampler, shuffled
 from fractaljax.spec import Part, Spec
 from fractaljax.types import Data
 
@@ -73,6 +73,15 @@ class TestSampling:
         points = drawn("epochs", 12).reshape(3, 4 * 5)  # 23 // 5 = 4 batches an epoch
         assert all(len(set(epoch)) == 20 for epoch in points)
         assert len({tuple(epoch) for epoch in points}) == 3
+
+    def test_a_pass_sees_every_point_once(self):
+        whole = drawn("passes", 10).reshape(2, 5 * 5)  # 23 points: four batches and three points
+        taken = batches(5, "passes")
+        assert taken["epoch"](N) == 5 and taken["remainder"](N) == 3
+        for points in whole[:, :N]:
+            assert sorted(points) == list(range(N))
+        assert not np.array_equal(whole[0], whole[1])
+        assert taken["remainder"](20) == 5 and taken["epoch"](20) == 4  # nothing remains
 
     @pytest.mark.parametrize("total", [1, 2, 3, 16, 17, 1797, 60000])
     def test_a_shuffle_is_a_permutation(self, total):
@@ -171,11 +180,37 @@ class TestDigits:
             ({"loss": "mae"}, "problem: unknown loss 'mae'"),
             ({"batch": -2}, "problem: batch=-2"),
             ({"points": 10, "batch": 11, "sampling": "epochs"}, "batch=11: more than points=10"),
+            ({"scaling": "log"}, "problem: unknown scaling 'log'"),
+            ({"validation": -3}, "problem: validation=-3: allowed are 0 and more"),
         ],
     )
     def test_bad_arguments_fail_in_the_spec(self, arguments, message):
         with pytest.raises(FractaljaxError, match=message):
             Spec(problem=Part("digits", **arguments))
+
+    def test_held_out_points_are_in_no_other_split(self):
+        problem = datasets.digits(points=900, validation=300, test=200, scaling="unit")
+        source = problem.source()
+        assert source.x.min() == 0 and source.x.max() == 1 and problem.scaling() == (0.0, 16.0)
+        data = problem.load(KEY, source, None)
+        splits = [np.asarray(some.x) for some in (data, data.valid, data.test)]
+        assert [len(x) for x in splits] == [900, 300, 200]
+        known = {row.tobytes() for row in source.x}
+        together = [row.astype(np.float64).tobytes() for x in splits for row in x]
+        repeated = len(source.x) - len(known)  # the set itself has hardly any twice
+        assert len(together) - len(set(together)) <= repeated
+        rest = datasets.digits(validation=300, test=200).load(KEY, source, None)
+        assert len(rest.x) == 1797 - 500
+
+    def test_points_alone_are_drawn_as_with_held_out_ones(self):
+        source = datasets.digits().source()
+        alone = datasets.digits(points=50).load(KEY, source, None)
+        held = datasets.digits(points=50, validation=20).load(KEY, source, None)
+        np.testing.assert_array_equal(alone.x, held.x)
+
+    def test_standard_scaling_is_kept_too(self):
+        offset, scale = datasets.digits().scaling()
+        assert 4 < offset < 6 and 5 < scale < 7
 
     def test_more_points_than_there_are(self):
         source = Data(np.zeros((5, 2)), np.zeros((5, 3)))
@@ -190,28 +225,12 @@ class TestDigits:
             datasets.read_digits.__wrapped__()
 
 
-def write_idx(folder, seed):
-    """The four files of MNIST, smaller."""
-    draw = np.random.default_rng(seed)
-    for split, n in (("train", TRAIN), ("test", TEST)):
-        pixels, labels = draw.integers(0, 256, (n, 28, 28)), draw.integers(0, 10, n)
-        for name, array in zip(mnist.FILES[split], (pixels, labels), strict=True):
-            header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-            content = header + array.astype(np.uint8).tobytes()
-            (folder / name).write_bytes(gzip.compress(content, 1))
-
-
-def registered_as(folder, url):
-    """The files of a folder with their checksums, as if the authors of MNIST had made them."""
-    from tensorflow_datasets.core.download.checksums import compute_url_info
-
-    return {f"{url}{path.name}": compute_url_info(path) for path in folder.iterdir()}
-
-
 @pytest.fixture(scope="module")
 def idx(tmp_path_factory):
     folder = tmp_path_factory.mktemp("idx")
-    write_idx(folder, seed=0)
+    draw = np.random.default_rng(0)
+    for split, n in (("train", TRAIN), ("test", TEST)):
+        write_idx(folder, split, draw.integers(0, 256, (n, 28, 28)), draw.integers(0, 10, n))
     return folder
 
 
@@ -219,9 +238,7 @@ def idx(tmp_path_factory):
 def prepared(idx, tmp_path_factory):
     """A folder with MNIST prepared from the four files, by hand."""
     folder = tmp_path_factory.mktemp("prepared")
-    builder = mnist.builder_class("mnist")
-    with mock.patch.object(builder, "url_infos", registered_as(idx, builder.URL)):
-        images._prepare("mnist", str(folder), str(idx))
+    prepare(idx, folder)
     return folder
 
 
