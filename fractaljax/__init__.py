@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fractaljax.families.fractal import load, prepare, scan
     from fractaljax.families.network import load_model
     from fractaljax.families.points import Trainer
+    from fractaljax.families.studies import search, transfer
     from fractaljax.families.sweep import sweep
     from fractaljax.families.zoom import zoom
     from fractaljax.field import Field
@@ -63,6 +64,8 @@ _HOMES = {
     "scan": "families.fractal",  # Spec, Window -> Field
     "zoom": "families.zoom",  # Spec, Window -> Zoom
     "sweep": "families.sweep",  # a config and its words -> Sweep
+    "search": "families.studies",  # a study and its words -> what was found
+    "transfer": "families.studies",
     "Trainer": "families.points",  # Spec -> readings of any points
     "train": "engine.train",  # one network
     "Field": "field",  # the results

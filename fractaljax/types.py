@@ -141,9 +141,9 @@ class Evaluation(NamedTuple):
     grad: Callable[[Tree, Data], Tree]  # (params, data) -> gradient of `loss`
     hvp: Callable[[Tree, Data, Tree], Tree]  # (params, data, v) -> Hessian of `loss` times v
     each: Callable[[Callable, Tree], Tree]  # (function, tree): over the leading axis, side by side
-    layers: Callable[[Tree, Array], dict[str, Array]] | None  # as Model.layers
     loop: Callable[[Callable, Tree], Tree]  # the same one after the other: less memory
     repeat: Callable[[Callable, Tree, int], Tree]  # (step, carry, count), step(i, carry) -> carry
+    layers: Callable[[Tree, Array], dict[str, Array]] | None = None  # as Model.layers
 
 
 Metric = Callable[[Evaluation], dict[str, Array]]  # named readings, each of any fixed shape

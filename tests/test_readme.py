@@ -18,7 +18,9 @@ def test_python_lines_run(tmp_path, monkeypatch):
         exec(compile(code, "README.md", "exec"), names)
     assert names["field"]["measure"].shape == (64, 64)
     assert names["runs"].history["test_loss"].shape == (16, 200)
-    assert len(list((tmp_path / "outputs").iterdir())) == 5
+    assert names["moved"].regret.mean_regret.shape == (2, 2)
+    assert names["moved"].regret.mean_regret.diagonal().tolist() == [0, 0]
+    assert len(list((tmp_path / "outputs").iterdir())) == 7
 
 
 def test_pictures_are_there():

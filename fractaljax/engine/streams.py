@@ -144,7 +144,7 @@ def outputs(data: Data) -> int:
     return jax.tree.leaves(data.y)[-1].shape[-1]
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=3)  # of MNIST, each is 190 MB
 def shared_draws(spec: Spec) -> Draws:
     """The draw that all pixels share, made in float64 and rounded, so that a float32 scan trains
     the same networks as a float64 one."""

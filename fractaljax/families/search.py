@@ -73,14 +73,16 @@ def search(
     """
     first = next(iter(study.specs.values()))
     plan.prepare(first.dtype, numeric.devices)
-    for work in _works(study, folder, numeric, on_look):  # all before any
+    plan.mesh(numeric.devices)  # raises where there are not as many
+    works = _works(study, folder, numeric, on_look)
+    for work in works:  # all before any
         names = [dimension.path for dimension in study.space]
         points = np.array([[d.low if not d.choices else d.choices[0] for d in study.space]])
         cohort.check(work.spec, names, points)
     files.begin(folder, study.tree, FREE)
     claims, elsewhere = Claims(folder), []
     try:
-        for work in _works(study, folder, numeric, on_look):
+        for work in works:
             if is_done(work.folder):
                 continue
             if not claims.take(zlib.crc32(work.name.encode())):

@@ -116,6 +116,7 @@ def transfer(
     """
     study = found.study
     plan.prepare(next(iter(study.specs.values())).dtype, numeric.devices)
+    plan.mesh(numeric.devices)  # raises where there are not as many
     for arch in study.specs:
         if arch not in found.best:
             log.warning("%s: its search failed; it is a target, and no source", arch)

@@ -67,6 +67,7 @@ PARAMETRISATIONS = {
 }
 UNIFORM = ("torch",)  # these start uniform, and their biases too; others normal, biases at zero
 WIDTH, DEPTH = 16, 2  # the paper's
+MAX_DEPTH = 10_000  # more layers than anybody compiles
 BIAS = 1  # tag of the stream of a layer's biases under the key of its kernel
 GAINED = ("mean_field", "ntk")  # these multiply the activation by the published sqrt(2)
 
@@ -247,6 +248,8 @@ def _widths(width: int, depth: int, widths: tuple, residual: bool) -> tuple[int,
     if not widths:
         if width < 1 or depth < 2:
             raise FractaljaxError(f"width={width}, depth={depth}: at least 1 and 2 are needed")
+        if depth > MAX_DEPTH:
+            raise FractaljaxError(f"depth={depth}: at most {MAX_DEPTH}")
         return (width,) * (depth - 1)
     given = {"width": (width, WIDTH), "depth": (depth, DEPTH)}
     for name, (value, usual) in given.items():

@@ -316,7 +316,7 @@ def test_other_settings_make_another_map(served):
         ({"model.width": [4, 8]}, "one value each"),
         ({"model.width": 10**8}, "too large to explore"),
         ({"model.depth": 100}, "too large to explore"),
-        ({"model.depth": 10**18}, "too large to explore"),
+        ({"model.depth": 10**18}, "at most 10000"),
         ({"steps": 10**9}, "too large to explore"),
         ({"problem.points": 10**9}, "too large to explore"),
         ({"problem.batch": 10**9}, "too large to explore"),

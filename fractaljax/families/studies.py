@@ -1,0 +1,72 @@
+"""Studies from Python: what the verbs `search` and `transfer` do, with what they found."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fractaljax.config.study import parse_study, read_study
+from fractaljax.errors import FractaljaxError
+from fractaljax.families import report
+from fractaljax.families import search as searching
+from fractaljax.families import transfer as transferring
+from fractaljax.families.members import Numeric
+from fractaljax.families.search import OnLook
+
+
+def search(
+    path: str | Path,
+    words: Sequence[str] = (),
+    *,
+    out: str | Path,
+    devices: int | None = None,
+    chunk: int | None = None,
+    on_look: OnLook | None = None,
+) -> report.SearchReport:
+    """A whole search: `search("digits.yaml", ["search.trials=5"], out="outputs/tuned")`.
+
+    Args:
+        path: a YAML study.
+        words: `path=value`, as on the command line.
+        out: folder of the result; the same call goes on where it stopped.
+        devices, chunk: as in a scan.
+        on_look: called with a `Progress` after every look at the validation data.
+
+    Raises:
+        FractaljaxError: the study, the folder or another process that is at work in it.
+    """
+    study, folder = read_study(path, words), Path(out)
+    numeric = Numeric(devices, chunk)
+    _none_elsewhere(searching.search(study, folder, numeric=numeric, on_look=on_look), folder)
+    return report.search_report(folder)
+
+
+def transfer(
+    search_folder: str | Path,
+    words: Sequence[str] = (),
+    *,
+    out: str | Path,
+    devices: int | None = None,
+    chunk: int | None = None,
+    on_look: OnLook | None = None,
+) -> report.TransferReport:
+    """Every architecture of a search with the best hyperparameters of every other one.
+
+    Args:
+        search_folder: where the search is.
+        words: as in `["transfer.seeds=[1,2,3]"]`; nothing else may differ from the search.
+        out, devices, chunk, on_look: as in `search`.
+
+    Raises:
+        FractaljaxError: something of the search is missing, with the command that makes it.
+    """
+    origin, folder = Path(search_folder), Path(out)
+    study = transferring.read_study(origin)
+    study = parse_study(study.tree, study.name, words)
+    found, numeric = transferring.read_search(study, origin), Numeric(devices, chunk)
+    elsewhere = transferring.transfer(found, origin, folder, numeric=numeric, on_look=on_look)
+    _none_elsewhere(elsewhere, folder)
+    return report.transfer_report(folder)
+
+
+def _none_elsewhere(names: list[str], folder: Path) -> None:
+    if names:
+        raise FractaljaxError(f"{folder}: another process is still at {', '.join(names)}")
