@@ -56,6 +56,13 @@ def apply_tanh(params, x):
     return x @ params[last]["kernel"]
 
 
+def preactivations(apply, params, x):
+    """What every layer makes, `[H, N]`: the network cut off after it."""
+    order = sorted(params)
+    cut = {name: {k: params[k] for k in order[: i + 1]} for i, name in enumerate(order)}
+    return {name: apply(layers, x).T for name, layers in cut.items()}
+
+
 def residuals(apply, params, data):
     return apply(params, data.x) - data.y.inputs @ data.y.matrix - data.y.noise
 
@@ -101,6 +108,7 @@ def seen(params, train, test, apply, linear):
         each=lambda function, tree: jax.vmap(function)(tree),
         loop=jax.lax.map,
         repeat=lambda step, carry, count: jax.lax.fori_loop(0, count, step, carry),
+        layers=functools.partial(preactivations, apply),
     )
 
 
@@ -387,6 +395,24 @@ class TestHessian:
             assert np.abs(ordered - value).min() <= got.error + 1e-12
 
 
+def test_coordinates_are_mean_sizes_of_what_layers_make():
+    e = evaluate((3, 4, 2), linear=False)
+    first = np.asarray(e.test.x @ e.params["layer_000"]["kernel"])
+    last = np.tanh(first) @ np.asarray(e.params["layer_001"]["kernel"])
+    expected = [np.abs(first).mean(), np.abs(last).mean()]
+    np.testing.assert_allclose(read("coordinates", e)["coordinates"], expected, rtol=1e-12)
+
+
+def test_the_models_show_what_their_layers_make():
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((5, 3)))
+    for name in registry.names("model"):
+        model = registry.lookup("model", name)()
+        params = model.init(model.draw(jax.random.key(0), x, 2))
+        made = model.layers(params, x)
+        assert sorted(made) == sorted(params)
+        np.testing.assert_allclose(made[max(made)].T, model.apply(params, x), rtol=1e-12)
+
+
 class TestRefusals:
     def test_a_model_that_is_no_product(self):
         e = evaluate(linear=False)
@@ -395,6 +421,10 @@ class TestRefusals:
                 read(name, e)
         with pytest.raises(FractaljaxError, match="product of matrices"):
             read("frobenius_distance", e, evaluate())
+
+    def test_a_model_that_does_not_show_its_layers(self):
+        with pytest.raises(FractaljaxError, match="does not show what its layers make"):
+            read("coordinates", evaluate()._replace(layers=None))
 
     def test_every_other_metric_takes_any_model(self):
         e = evaluate((3, 4, 2), linear=False)
