@@ -63,7 +63,7 @@ NOT_READ = {  # -> what to do instead
     "data.pin_memory": _MEMORY,
     "data.prefetch_factor": _MEMORY,
     "data.persistent_workers": _MEMORY,
-    "evaluation": "test data are judged in pieces that fit",
+    "evaluation": "validation and test data are judged whole, not in batches",
     "artifacts": _KEPT,
     "transfer.search_dir": "fractaljax transfer takes the folder of a search",
 }

@@ -12,6 +12,7 @@ import yaml
 from fractaljax.errors import FractaljaxError, unknown
 
 TOP = ("plugins", "defaults", "experiments")
+STUDY = ("extends", "architectures", "space")  # only a study has these
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -36,6 +37,10 @@ def parse(text: str, where: str, name: str) -> dict[str, Any]:
         raise FractaljaxError(f"{where}: {error}") from None
     raw = {} if raw is None else raw
     check_mapping(where, raw)
+    if any(key in STUDY for key in raw):
+        raise FractaljaxError(
+            f"{where}: a study or a part of one; fractaljax search takes it"
+        )
     if not any(key in TOP for key in raw):
         raw = {"experiments": {name: raw}}
     for key in raw:

@@ -113,9 +113,13 @@ def train_cohort(
                 clock = time.perf_counter()
             if on_look:
                 on_look(cohort.progress(time.perf_counter() - began))
-    except BaseException:
+    except BaseException as error:
         if checkpoint and cohort.whole:
             checkpoint.save(cohort.kept())
+        if program.out_of_memory(error):
+            raise FractaljaxError(
+                f"out of memory with {chunk} members side by side on a device; take a smaller chunk"
+            ) from error
         raise
     return [cohort.ended[i] for i in range(len(points))]
 
