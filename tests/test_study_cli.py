@@ -127,6 +127,7 @@ def test_interrupted_it_ends_after_a_look_and_goes_on(tmp_path):
     assert arrays is not None and arrays["epoch"] > 0 and len(arrays["alive"]) == 3
 
 
+@pytest.mark.slow
 def test_tuned_on_digits_more_than_97_percent_of_the_test_are_right(tmp_path):
     import fractaljax as fj
 

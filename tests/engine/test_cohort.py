@@ -84,6 +84,7 @@ def test_a_member_of_thirty_is_the_member_alone(thirty, which):
     assert same(alone, thirty[which])
 
 
+@pytest.mark.slow
 def test_neither_compaction_nor_order_nor_devices_matter(thirty):
     every = cohort.train_cohort(ragged(), NAMES, points(), chunk=4, compact=False)
     assert same(every, thirty)
@@ -172,6 +173,7 @@ def test_the_weights_of_the_best_look_are_kept(thirty):
     assert ((scores["accuracy"] >= 0) & (scores["accuracy"] <= 1)).all()
 
 
+@pytest.mark.slow
 def test_no_training_sees_the_test_data(thirty, monkeypatch):
     spec = ragged()
     draws = streams.shared_draws(spec)
@@ -186,6 +188,7 @@ def test_no_training_sees_the_test_data(thirty, monkeypatch):
     cohort._compiled.cache_clear()
 
 
+@pytest.mark.slow
 def test_stopped_at_any_look_it_goes_on(thirty, monkeypatch):
     monkeypatch.setattr(cohort, "SAVE_EVERY_S", 1e9)  # only the interruption saves
     kept = Kept()
@@ -218,6 +221,7 @@ def test_progress_counts_epochs_of_members(thirty):
     assert heard[-1].alive == 0 and heard[0].members == 30
 
 
+@pytest.mark.slow
 def test_seeds_are_networks_of_their_own_on_the_same_data():
     values = np.array([[0.01, 0.0, 0.1, 0.05, seed] for seed in (1, 2, 3, 2)])
     found = cohort.train_cohort(study(), (*NAMES, "seed"), values)
@@ -225,6 +229,7 @@ def test_seeds_are_networks_of_their_own_on_the_same_data():
     assert len(set(losses)) == 3 and same(found[1], found[3])
 
 
+@pytest.mark.slow
 def test_a_scan_and_a_training_alone_read_the_same():
     spec = study(epochs=20)
     rates = fj.Axis("optimizer.lr", 1e-3, 1.0, 3)

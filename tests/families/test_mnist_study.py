@@ -11,6 +11,7 @@ from fractaljax.config.study import read_study
 from fractaljax.engine.streams import shared_draws
 from fractaljax.parts import datasets
 
+pytestmark = pytest.mark.slow
 TRAIN, TEST, HELD = 500, 120, 100
 WORDS = ["epochs=12", "architectures=[[24]]", "search.trials=2", "problem.batch=64"]
 WORDS += [f"problem.validation={HELD}", "retrain.seeds=[1,2]", "space.lr.min=1e-3"]

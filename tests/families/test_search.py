@@ -22,6 +22,7 @@ from fractaljax.families.report import search_report, transfer_report
 from fractaljax.store import study_folder as files
 from fractaljax.store.claims import Claims
 
+pytestmark = pytest.mark.slow
 HYPER = ["lr", "beta1", "dropout"]
 TREE = {
     "model": {
@@ -398,7 +399,6 @@ def test_stopped_at_every_look_it_ends_with_the_same_bits(run, tmp_path):
     )
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_bits(run, tmp_path):
     script = (
         "import sys, yaml; from pathlib import Path\n"
