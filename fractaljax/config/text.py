@@ -38,9 +38,7 @@ def parse(text: str, where: str, name: str) -> dict[str, Any]:
     raw = {} if raw is None else raw
     check_mapping(where, raw)
     if any(key in STUDY for key in raw):
-        raise FractaljaxError(
-            f"{where}: a study or a part of one; fractaljax search takes it"
-        )
+        raise FractaljaxError(f"{where}: a study or a part of one; fractaljax search takes it")
     if not any(key in TOP for key in raw):
         raw = {"experiments": {name: raw}}
     for key in raw:

@@ -8,6 +8,7 @@ from flax import traverse_util
 
 from fractaljax.config.space import Dimension
 from fractaljax.engine import cohort, plan
+from fractaljax.engine.scan import machine_record
 from fractaljax.engine.streams import shared_draws
 from fractaljax.errors import FractaljaxError
 from fractaljax.spec import Spec, build
@@ -48,6 +49,13 @@ class Trained(NamedTuple):
 def training(spec: Spec, epochs: int) -> Spec:
     """The Spec with as many steps as these epochs have."""
     return spec.updated({"steps": epochs * cohort.epoch_length(spec)})
+
+
+def machine(specs: Mapping[str, Spec], numeric: Numeric) -> dict[str, Any]:
+    """By what these architectures are trained; raises where there are not as many devices."""
+    mesh = plan.mesh(numeric.devices)
+    chunks = {name: numeric.chunk or plan.cohort_chunk(spec, mesh) for name, spec in specs.items()}
+    return {**machine_record(mesh), "chunk": chunks}
 
 
 def scaling(spec: Spec) -> dict[str, float] | None:

@@ -73,13 +73,13 @@ def search(
     """
     first = next(iter(study.specs.values()))
     plan.prepare(first.dtype, numeric.devices)
-    plan.mesh(numeric.devices)  # raises where there are not as many
+    machine = members.machine(study.specs, numeric)
     works = _works(study, folder, numeric, on_look)
     for work in works:  # all before any
         names = [dimension.path for dimension in study.space]
         points = np.array([[d.low if not d.choices else d.choices[0] for d in study.space]])
         cohort.check(work.spec, names, points)
-    files.begin(folder, study.tree, FREE)
+    files.begin(folder, study.tree, machine, FREE)
     claims, elsewhere = Claims(folder), []
     try:
         for work in works:

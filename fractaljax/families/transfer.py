@@ -116,11 +116,11 @@ def transfer(
     """
     study = found.study
     plan.prepare(next(iter(study.specs.values())).dtype, numeric.devices)
-    plan.mesh(numeric.devices)  # raises where there are not as many
+    machine = members.machine(study.specs, numeric)
     for arch in study.specs:
         if arch not in found.best:
             log.warning("%s: its search failed; it is a target, and no source", arch)
-    files.begin(folder, study.tree, ("name",))
+    files.begin(folder, study.tree, machine, ("name",))
     files.write_tree(folder / ORIGIN, {"search_dir": str(search)})
     claims, elsewhere = Claims(folder), []
     try:

@@ -9,6 +9,7 @@ SEARCH/ARCH/retrain/seed_N/            a network
 SEARCH/ARCH/retrain/seed_losses.csv
 SEARCH/ARCH/summary.yaml               written last: the architecture is done
 TRANSFER/targets/ARCH.csv              a line a source and seed; written last, as above
+DIR/machine.yaml                       by what it was begun: devices, chunks, versions
 DIR/.../running.npz                    members in training, to go on from
 DIR/claims                             locked bytes: who works on which architecture
 
@@ -36,13 +37,17 @@ from fractaljax.store import disk
 STUDY, RESULTS, CURVES = "study.yaml", "search_results.csv", "curves.npz"
 BEST, SUMMARY, RUNNING = "best_hyperparameters.yaml", "summary.yaml", "running.npz"
 SEED_LOSSES, CONFIG, WEIGHTS = "seed_losses.csv", "config.yaml", "weights.npz"
+MACHINE = "machine.yaml"
 HEADER = "# written by fractaljax\n"
 
 
-def begin(folder: Path, tree: Mapping[str, Any], free: Sequence[str]) -> None:
+def begin(
+    folder: Path, tree: Mapping[str, Any], machine: Mapping[str, Any], free: Sequence[str]
+) -> None:
     """Makes a folder the one of a study.
 
     Args:
+        machine: by what it is begun.
         free: top-level keys of the study that may differ from what is there.
 
     Raises:
@@ -62,6 +67,8 @@ def begin(folder: Path, tree: Mapping[str, Any], free: Sequence[str]) -> None:
             f"{folder} holds another study; it differs in {shown} (stored -> asked). "
             "Choose another --out."
         )
+    if not os.path.lexists(folder / MACHINE):
+        write_tree(folder / MACHINE, machine)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -432,7 +432,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(run, tmp_path):
 
 def test_what_was_kept_of_other_members_is_not_taken(run, tmp_path):
     folder = tmp_path / "search" / "8"
-    files.begin(tmp_path / "search", study().tree, ())
+    files.begin(tmp_path / "search", study().tree, {}, ())
     files.Running(folder, {"phase": "search", "trials": "others"}).save({"epoch": np.array(4)})
     search.search(study(), tmp_path / "search")
     assert content(folder) == content(run / "search" / "8")
