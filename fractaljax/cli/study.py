@@ -74,7 +74,7 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 def search(arguments: argparse.Namespace) -> int:
     """Trains what is missing of a search, then tells."""
     study = _study(arguments)
-    out = Path(arguments.out or Path("outputs") / "search" / study.name)
+    out = Path(arguments.out or Path("outputs") / "search" / _clean(study.name))
     _search(study, out, arguments)
     print(out)
     return 0
@@ -233,7 +233,7 @@ def _numeric(arguments: argparse.Namespace) -> Any:
 def _fresh(root: Path, name: str | None, study: str) -> Path:
     """A new folder for a run; a name that is taken gets a number."""
     stamp = datetime.datetime.now().strftime("%Y%m%d_%H%M%S")
-    clean = re.sub(r"[^A-Za-z0-9._-]+", "-", name or f"{study}_{stamp}").strip(".-") or "run"
+    clean = _clean(name or f"{study}_{stamp}")
     try:
         root.mkdir(parents=True, exist_ok=True)
         for number in range(1, 10_000):
@@ -244,6 +244,11 @@ def _fresh(root: Path, name: str | None, study: str) -> Path:
     except OSError as error:
         raise FractaljaxError(f"--runs-root {root}: {error.strerror}") from None
     raise FractaljaxError(f"--run-name {clean}: taken too often; choose another")
+
+
+def _clean(name: str) -> str:
+    """A name that any folder can have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "run"
 
 
 def _tell_search(folder: Path) -> None:

@@ -7,6 +7,7 @@ A cell is a target, a source and a seed. What the search has trained already is 
 3. with the seed of the search, its trial of the same hyperparameters is taken.
 """
 
+import contextlib
 import logging
 import zlib
 from collections.abc import Mapping, Sequence
@@ -189,7 +190,8 @@ def _one(found: Found, target: str, folder: Path, numeric: Numeric, on_look: Any
         for seed in study.transfer_seeds:
             lines.append((target, source, seed, *judged[_signature(study, values), seed]))
     running.discard()
-    (folder / target).rmdir()
+    with contextlib.suppress(OSError):  # what is not ours stays
+        (folder / target).rmdir()
     files.write_table(folder / f"{target}.csv", COLUMNS, lines)
 
 

@@ -155,8 +155,9 @@ class Running:
         write_arrays(self._path, {**arrays, "about": np.array(self._about)})
 
     def discard(self) -> None:
-        """They are done."""
-        self._path.unlink(missing_ok=True)
+        """They are done; what a killed process left half written goes too."""
+        for file in [self._path, *self._path.parent.glob(f".{RUNNING}-*")]:
+            file.unlink(missing_ok=True)
 
 
 def write_network(
