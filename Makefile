@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 	@echo "The picture: outputs/demo/image.png   With axes: outputs/demo/figure.png"
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
