@@ -138,7 +138,9 @@ def shuffled(key: Key, places: Array, total: int) -> Array:
     any range whatever its round function is: each round pairs up all numbers and swaps some.
     """
     number = places.astype(jnp.uint32)
-    for offset, salt in jax.random.bits(key, (ROUNDS, 2), jnp.uint32):
+    for i, (offset, salt) in enumerate(jax.random.bits(key, (ROUNDS, 2), jnp.uint32)):
+        if i % 8 == 0:  # all rounds in one kernel take jaxlib 0.12 for ever to compile
+            number = jax.lax.optimization_barrier(number)
         partner = (offset % total + (total - number)) % total
         mixed = (jnp.maximum(number, partner) ^ salt) * jnp.uint32(0x9E3779B1)
         mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(0x85EBCA77)
