@@ -23,6 +23,7 @@ from fractaljax.types import State, Tree
 from fractaljax.window import Axis, Window
 
 STEPS = 12  # enough for a fold's tail to begin and for momentum to matter
+GROWING = ("when", "where", "growth", "rates")  # roles of a network that grows
 RATES = (0.05, 5.0)  # one that converges on the default problem, one that need not
 
 
@@ -43,7 +44,7 @@ def check(role: str, name: str) -> None:
     spec = with_part(role, name)
     refuses_unknown(spec)
     state_is_stable(spec)
-    if role != "metric":  # it reads a training and is no part of it
+    if role not in (*GROWING, "metric"):  # one reads a training; the others are slow to compile
         batch_equals_loop(spec)
         scan_equals_train(spec)
     neighbours_do_not_matter(spec)
@@ -60,6 +61,11 @@ def with_part(role: str, name: str, spec: Spec | None = None) -> Spec:
             held = {"validation": 4, "batch": 5, "sampling": "passes"}
             problem = Part(problem.name, **dict(problem.args) | held)
             spec = dataclasses.replace(spec, problem=problem, fold=())
+        if role in GROWING:  # the network grows after every fourth step
+            model = Part("masked_mlp", widths=(6, 4, 5), start=(4, 0, 3), density=0.5)
+            growth = () if role == "growth" else (Part("embedded"),)
+            when = Part("every", epochs=4) if growth and role != "when" else None
+            spec = dataclasses.replace(spec, model=model, growth=growth, when=when)
         if role in ("teacher", "metric", "callback"):
             spec = _linear(spec, name if role == "teacher" else "diagonal")
     if role == "teacher":
@@ -103,7 +109,8 @@ def state_is_stable(spec: Course) -> None:
 
     def stepped(state: Tree) -> Tree:
         state = course.step(spec, {}, draws, t, course.evaluate(spec, {}, draws, t, state))
-        return course.look(spec, {}, draws, t, state)
+        state = course.look(spec, {}, draws, t, state)
+        return state if isinstance(spec, Pair) else train.growing(spec, {}, draws)(t, state)
 
     start = jax.eval_shape(lambda: course.begin(spec, {}, draws))
     after = jax.eval_shape(stepped, start)
@@ -178,6 +185,7 @@ def _traces(spec: Spec, path: str, value: float) -> None:
         state: State = train.begin(spec, {path: v}, draws)
         state = train.step(spec, {path: v}, draws, jnp.int32(0), state)
         state = train.look(spec, {path: v}, draws, jnp.int32(0), state)
+        state = train.growing(spec, {path: v}, draws)(jnp.int32(0), state)
         return train.reading(spec, {path: v}, state)
 
     try:

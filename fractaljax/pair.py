@@ -49,6 +49,9 @@ class Pair:
                 raise FractaljaxError(
                     f"{side}.stopping: a pair records metrics, and has no early end"
                 )
+            for role in ("growth", "rates"):
+                if getattr(spec, role):
+                    raise FractaljaxError(f"{side}.{role}: networks of a pair do not grow")
             if spec.metric and spec.evaluations != self.evaluations:
                 raise FractaljaxError(
                     f"evaluations: {spec.evaluations} for {side}, {self.evaluations} for the pair"

@@ -57,7 +57,11 @@ class Spec:
 
     Args:
         model, problem, optimizer, schedule: parts of these roles.
-        rule: a change of the network during training, or None.
+        rule: a change of the weights during training, or None.
+        growth: how the network itself changes when it grows; several, in their order.
+        when, where: what decides when it grows (default: every few epochs), and at which units
+            (default: at extrema of their activity); None where nothing grows.
+        rates: factors on the learning rate of single weights, or None.
         stopping: when training ends early, by the loss on validation data, or None.
         fold: what is recorded of every step; several at once are allowed.
         metric: what is evaluated every so many steps, as curves; several at once.
@@ -81,6 +85,10 @@ class Spec:
     optimizer: Part = Part("sgd")
     schedule: Part = Part("constant")
     rule: Part | None = None
+    when: Part | None = None
+    where: Part | None = None
+    growth: tuple[Part, ...] = ()
+    rates: Part | None = None
     stopping: Part | None = None
     fold: tuple[Part, ...] = (Part("measure"),)
     metric: tuple[Part, ...] = ()
@@ -123,6 +131,7 @@ class Spec:
                 object.__setattr__(self, role, _filled(role, role, part))
         for role in MANY_ROLES:
             object.__setattr__(self, role, filled_many(role, getattr(self, role)))
+        self._check_growth()
         if self.stopping is not None and self.metric:
             raise FractaljaxError(
                 "stopping: curves of metrics have the same steps for all networks, so that none "
@@ -131,6 +140,28 @@ class Spec:
         if bool(self.metric) != bool(self.evaluations) or self.evaluations < 0:
             needed = "above 0" if self.metric else "0: there is no metric"
             raise FractaljaxError(f"evaluations={self.evaluations}: must be {needed}")
+
+    def _check_growth(self) -> None:
+        """Fills in when and where a network grows; refuses what nobody would read."""
+        placed = any(growth.placed for growth in build(self, "growth", {}))
+        for role, read, default in (
+            ("when", bool(self.growth), "every"),
+            ("where", placed, "extrema"),
+        ):
+            if getattr(self, role) is not None and not read:
+                raise FractaljaxError(f"{role} is not read: no growth asks for it")
+            if getattr(self, role) is None and read:
+                object.__setattr__(self, role, _filled(role, role, Part(default)))
+        asked = "growth" if self.growth else "rates" if self.rates else None
+        if asked and build(self, "model", {}).masks is None:
+            raise FractaljaxError(
+                f"{asked}: model '{self.model.name}' has no masks; masked_mlp has"
+            )
+        if asked and self.metric:
+            raise FractaljaxError(
+                f"{asked} and metric: a network grows after whole epochs, metrics are evaluated "
+                "at steps of their own; leave one of the two out"
+            )
 
     @property
     def every(self) -> int:
@@ -229,9 +260,11 @@ FIELDS = {
 }
 SEEDS = ("seed", "data_seed", "model_seed", "batch_seed")
 CHOICES = {"dtype": ("float32", "float64"), "draws": ("fold_in", "legacy")}
-PART_ROLES = ("model", "problem", "optimizer", "schedule", "rule", "stopping")
-OPTIONAL_ROLES = ("rule", "stopping")  # a Spec may be without
-MANY_ROLES = ("fold", "metric", "callback")  # of these a Spec has any number
+PART_ROLES = (
+    "model", "problem", "optimizer", "schedule", "rule", "when", "where", "rates", "stopping",
+)  # fmt: skip
+OPTIONAL_ROLES = ("rule", "when", "where", "rates", "stopping")  # a Spec may be without
+MANY_ROLES = ("growth", "fold", "metric", "callback")  # of these a Spec has any number
 
 
 def _frozen(value: Any) -> Any:
@@ -260,8 +293,8 @@ def build(spec: Spec, role: str, hparams: Mapping[str, Any]) -> Any:
     The one place where a tracer meets its factory.
 
     Returns:
-        The contract of the role (see `types`); a tuple of them for `fold`, `metric` and
-        `callback`; None without a rule or without stopping.
+        The contract of the role (see `types`); a tuple of them for roles of any number; None
+        for one that a Spec may be without, and is.
     """
     if role in MANY_ROLES:
         return build_many(role, getattr(spec, role), hparams)

@@ -40,6 +40,10 @@ class Model(NamedTuple):
     # (params, x, key) -> [N, O], as gradients see it: with dropout; None: as `apply`
     layers: Callable[[Tree, Array], dict[str, Array]] | None = None
     # (params, x) -> what each layer of weights makes, [H, N] by its name, before any activation
+    masks: Callable[[Tree], Tree] | None = None
+    # (draw) -> like params, bool: which weights exist; the others are exactly zero. None: all
+    units: Callable[[Tree, Array], tuple[tuple[Array, ...], tuple[Array, ...]]] | None = None
+    # (params, x) -> every hidden layer's units before and after activation, [H, N] each
 
 
 class Problem(NamedTuple):
@@ -84,6 +88,93 @@ class Rule(NamedTuple):
     init: Callable[[Tree], tuple[Tree, Tree]]  # (params) -> (params, state)
     update: Callable[[Tree, Tree, Tree, Tree, Array], tuple[Tree, Tree, Tree]]
     # (params, opt, grads, state, t) -> (params, opt, state)
+
+
+class Anatomy(NamedTuple):
+    """Which weights of a network exist, since when and as what. A unit exists where its bias does.
+
+    `U` counts all units in the order of the layers: inputs, hidden, outputs.
+    """
+
+    masks: Tree  # like params, bool
+    born: Tree  # like params, int32: steps done when the weight came to be
+    kind: Tree  # like params, int8: index into KINDS
+    events: Array  # how often the network has grown
+    touched: Array  # [3, layers] int32: events in the layer, in one beside it, elsewhere
+    ledger: Array  # [R, F], a row an event: LEDGER, then the notes of every growth
+
+
+KINDS = ("scaffold", "patch", "neck", "new", "clone", "highway")
+LEDGER = (
+    "step", "edges_before", "edges_after", "units_before", "units_after", "layers_before",
+    "layers_after", "high", "low",
+)  # fmt: skip
+
+
+class Network(NamedTuple):
+    """What grows: weights, the state of their optimiser, and which of them exist."""
+
+    params: Tree
+    opt: Tree
+    anatomy: Tree  # Anatomy, or () where all weights exist
+
+
+class Sites(NamedTuple):
+    """Where a network might grow."""
+
+    high: Array  # [U] bool: saturated units
+    low: Array  # [U] bool: dead ones
+    level: Array  # [U] the statistic by which they are that
+
+
+class Moment(NamedTuple):
+    """What growth may look at: training data alone."""
+
+    t: Array  # steps that are done
+    epoch: Array  # epochs that are done
+    epochs: int  # of the whole training
+    key: Key  # of this moment and network
+    data: Data  # training points, at most some thousands
+    model: Model
+    loss: Callable[[Tree], Array]  # (params) -> on those points
+    accuracy: Callable[[Tree], Array]  # (params) -> the same, a share; NaN where there is none
+    grads: Callable[[Tree], Tree]  # (params) -> of the loss, of weights that do not exist too
+    practise: Callable[[Network, int], Network]  # (network, steps) -> after some steps
+    each: Callable[[Callable, Tree], Tree]  # (function, tree): over the leading axis, side by side
+
+
+class When(NamedTuple):
+    """When a network grows; asked after every so many epochs."""
+
+    init: Callable[[Array], Tree]  # (a zero of the dtype) -> carry
+    observe: Callable[[Tree, Array, Array], Tree]  # (carry, gradient norm, loss), every step
+    due: Callable[[Array, int], Array]  # (epoch, E) -> whether to ask; one answer for all networks
+    ask: Callable[[Tree, Network, Moment], tuple[Tree, Array]]  # -> (carry, whether to grow)
+    most: int  # events at most
+    reading: Callable[[Tree], dict[str, Array]] = lambda carry: {}
+
+
+Where = Callable[[Network, Moment], Sites]
+
+
+class Growth(NamedTuple):
+    """What happens to a network that grows."""
+
+    act: Callable[[Network, Sites, Moment], tuple[Network, tuple[Array, ...]]]
+    # -> (network, one number a note)
+    notes: tuple[str, ...] = ()  # names of what the ledger keeps of it
+    placed: bool = True  # whether it reads the sites
+
+
+class Clock(NamedTuple):
+    """How far a training is, in whole epochs."""
+
+    t: Array  # steps that are done
+    length: int  # steps of an epoch
+    epochs: int
+
+
+Rates = Callable[[Network, Clock], Tree]  # -> like params: factor on the rate of every weight
 
 
 class Stopping(NamedTuple):
@@ -169,3 +260,6 @@ class State(NamedTuple):
     fold: Tree
     metric: Tree = ()  # name -> [K, ...], NaN until it is evaluated
     watch: Tree = ()  # of early stopping
+    anatomy: Tree = ()  # Anatomy, where the model has masks
+    when: Tree = ()  # carry of what decides when to grow
+    rates: Tree = ()  # factor on the rate of every weight, as of the last epoch

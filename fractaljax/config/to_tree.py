@@ -12,6 +12,8 @@ from fractaljax.errors import FractaljaxError
 from fractaljax.spec import ALIASES, FIELDS, MANY_ROLES, PART_ROLES, Part, Spec
 from fractaljax.window import Axis, Lattice, Window
 
+OF_GROWTH = ("when", "where", "growth", "rates")  # left out where there is none: stores know it so
+
 
 def dump(spec: Spec, window: Window) -> str:
     """The full settings as YAML; `parse` and `experiments` give the same Spec and Window again."""
@@ -32,9 +34,11 @@ def training_tree(spec: Spec) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for role in PART_ROLES:
         part = getattr(spec, role)
-        tree[role] = None if part is None else {"name": part.name, **_plain(part)}
+        if part is not None or role not in OF_GROWTH:
+            tree[role] = None if part is None else {"name": part.name, **_plain(part)}
     for role in MANY_ROLES:
-        tree[role] = parts_tree(getattr(spec, role))
+        if getattr(spec, role) or role not in OF_GROWTH:
+            tree[role] = parts_tree(getattr(spec, role))
     return tree | {name: getattr(spec, name) for name in FIELDS}
 
 

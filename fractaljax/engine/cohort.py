@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fractaljax.engine import descent, plan, program
+from fractaljax.engine import descent, growth, plan, program
 from fractaljax.engine.program import PIXELS
 from fractaljax.engine.streams import shared_draws
 from fractaljax.engine.train import check_precision
@@ -26,15 +26,19 @@ from fractaljax.spec import Spec, build
 from fractaljax.types import Array, Data, State, Tree
 
 SAVE_EVERY_S = 30.0
+CURVES = ("training", "validation", "accuracy", "edges")
+# mean loss of an epoch as the gradient saw it; loss and accuracy of the looks at the validation
+# data, else NaN; edges that exist, NaN where the model has no masks
 
 
 class Member(NamedTuple):
     """How one training went."""
 
-    readings: dict[str, float]  # of `engine.stopping`, and of folds
-    training: np.ndarray  # [E] mean loss of each epoch up to the end, as the gradient saw it
-    validation: np.ndarray  # [E] NaN where there was no look
+    readings: dict[str, float]  # of `engine.stopping` and `engine.growth`
+    curves: dict[str, np.ndarray]  # CURVES -> [E], up to the end
     params: Tree  # weights of the best look; the first ones where no loss was finite
+    masks: Tree  # which of them exist; () where all do
+    ledger: np.ndarray  # [events, F]; `engine.growth.columns` names the columns
 
 
 class Progress(NamedTuple):
@@ -67,7 +71,7 @@ class _Programs(NamedTuple):
 
     begin: Callable[..., State]  # (values, words)
     advance: Callable[..., tuple[State, Array, Array]]
-    # (values, words, live, state, t, epochs) -> state, curve [lanes, K, 2], spent
+    # (values, words, live, state, t, epochs) -> state, curve [lanes, K, CURVES], spent
     reading: Callable[..., dict[str, Array]]  # (values, words, state)
 
 
@@ -81,6 +85,7 @@ def train_cohort(
     checkpoint: Checkpoint | None = None,
     compact: bool = True,
     on_look: Callable[[Progress], Any] | None = None,
+    on_event: Callable[[int, int, State], Any] | None = None,
 ) -> list[Member]:
     """Trains one network a point, each until its early stopping ends it.
 
@@ -93,6 +98,7 @@ def train_cohort(
         checkpoint: where to go on from, and what is kept for that every 30 seconds.
         compact: whether members that ended make room; off only to measure what it saves.
         on_look: called after every look; whatever it raises ends the training, which is kept.
+        on_event: called with member, epoch and state of each that has grown since the last look.
 
     Raises:
         FractaljaxError: precision, names or values are not possible, before anything compiles.
@@ -100,7 +106,7 @@ def train_cohort(
     names = check(spec, names, points)
     mesh = plan.mesh() if mesh is None else mesh
     chunk = chunk or plan.cohort_chunk(spec, mesh)
-    cohort = _Cohort(spec, names, points, chunk, mesh, compact)
+    cohort = _Cohort(spec, names, points, chunk, mesh, compact, on_event)
     saved = checkpoint.load() if checkpoint else None
     if saved is None or not cohort.restore(saved):
         cohort.start()
@@ -190,8 +196,10 @@ class _Cohort:
         chunk: int,
         mesh: Mesh,
         compact: bool,
+        on_event: Callable[[int, int, State], Any] | None,
     ):
         self._spec, self._points, self._compact = spec, points, compact
+        self._on_event, self._events = on_event, np.zeros(len(points), int)
         self._shape, self._length = (mesh.size, chunk), epoch_length(spec)
         self._split = NamedSharding(mesh, P(PIXELS))
         self._looks, self._epochs = looks(spec), spec.steps // self._length
@@ -199,7 +207,7 @@ class _Cohort:
         self._programs = _compiled(spec, names, chunk, mesh, longest)
         self._epoch, self._trained = 0, 0
         self._waves: list[_Wave] = []
-        self._curves = np.full((len(points), self._epochs, 2), np.nan)
+        self._curves = np.full((len(points), self._epochs, len(CURVES)), np.nan)
         self.ended: dict[int, Member] = {}
         self.whole = False  # whether all states are those after the same epoch
 
@@ -232,6 +240,7 @@ class _Cohort:
             here = ids >= 0
             self._curves[ids[here], self._epoch : upto] = curve[here, :epochs]
             self._trained += epochs * int(here.sum())
+            self._tell(self._waves[number], upto)
             gone = here & (np.asarray(spent) | (upto == self._epochs))
             if gone.any():
                 self._leave(number, gone, upto)
@@ -258,7 +267,7 @@ class _Cohort:
         for member in ended:
             one = self.ended[member]
             arrays |= {f"reading_{member}_{k}": np.array(v) for k, v in one.readings.items()}
-            weights = jax.tree.leaves(one.params)
+            weights = jax.tree.leaves((one.params, one.masks, one.ledger))
             arrays |= {f"params_{member}_{i:03d}": leaf for i, leaf in enumerate(weights)}
         return arrays
 
@@ -283,11 +292,8 @@ class _Cohort:
             return False
         self._epoch, self.ended = epoch, ended
         for i, member in ended.items():
-            upto = len(member.training)
-            self.ended[i] = member._replace(
-                training=self._curves[i, :upto, 0].copy(),
-                validation=self._curves[i, :upto, 1].copy(),
-            )
+            upto = int(member.readings["stopped_epoch"])
+            self.ended[i] = member._replace(curves=self._curve(i, upto))
         self._lay(ids, jax.tree.unflatten(structure, leaves))
         self.whole = True
         return True
@@ -296,23 +302,41 @@ class _Cohort:
         prefix = f"reading_{i}_"
         own = [name for name in arrays if name.startswith(prefix)]
         readings = {name.removeprefix(prefix): float(arrays[name]) for name in own}
-        structure = jax.tree.structure(shapes.params)
+        structure = jax.tree.structure((*shapes.watch.kept, np.zeros(0)))
         weights = [arrays[f"params_{i}_{n:03d}"] for n in range(structure.num_leaves)]
-        blank = np.empty(int(readings["stopped_epoch"]))
-        return Member(readings, blank, blank, jax.tree.unflatten(structure, weights))
+        params, masks, ledger = jax.tree.unflatten(structure, weights)
+        return Member(readings, {}, params, masks, ledger)
+
+    def _curve(self, member: int, upto: int) -> dict[str, np.ndarray]:
+        return {name: self._curves[member, :upto, i].copy() for i, name in enumerate(CURVES)}
+
+    def _tell(self, wave: _Wave, epoch: int) -> None:
+        """`on_event` of the members of a wave that have grown."""
+        if self._on_event is None or not wave.state.anatomy:
+            return
+        events = np.asarray(wave.state.anatomy.events)
+        for lane in np.flatnonzero(wave.ids >= 0):
+            member = int(wave.ids[lane])
+            if events[lane] > self._events[member]:
+                self._events[member] = events[lane]
+                own = jax.tree.map(lambda leaf, lane=lane: np.asarray(leaf[lane]), wave.state)
+                self._on_event(member, epoch, own)
 
     def _leave(self, number: int, gone: np.ndarray, upto: int) -> None:
         """Members of a wave that are spent, or at the last epoch, end."""
         wave = self._waves[number]
         readings = jax.device_get(self._programs.reading(*self._placed(wave.ids), wave.state))
-        weights = jax.device_get(wave.state.watch.kept)
+        kept, anatomy = jax.device_get((wave.state.watch.kept, wave.state.anatomy))
         for lane in np.flatnonzero(gone):
             member = int(wave.ids[lane])
+            weights = jax.tree.map(lambda leaf, lane=lane: leaf[lane].copy(), kept)
+            ledger = anatomy.ledger[lane, : anatomy.events[lane]] if anatomy else np.zeros((0, 0))
             self.ended[member] = Member(
                 {name: float(values[lane]) for name, values in readings.items()},
-                self._curves[member, :upto, 0].copy(),
-                self._curves[member, :upto, 1].copy(),
-                jax.tree.map(lambda leaf, lane=lane: leaf[lane].copy(), weights),
+                self._curve(member, upto),
+                weights.params,
+                weights.masks,
+                ledger.copy(),
             )
         self._waves[number] = wave._replace(ids=np.where(gone, -1, wave.ids))
 
@@ -366,6 +390,14 @@ class _Cohort:
         return jax.device_put(tree, self._split)
 
 
+def _seen(state: State) -> Array:
+    """CURVES of one network at the end of an epoch."""
+    watch = state.watch
+    edges = growth.counts(state.anatomy)[0] if state.anatomy else jnp.nan
+    found = (watch.training, watch.validation, watch.accuracy, edges)
+    return jnp.stack([jnp.asarray(value, watch.training.dtype) for value in found])
+
+
 @functools.lru_cache(maxsize=2)  # each holds the data, once a device
 def _compiled(
     spec: Spec, names: tuple[str, ...], chunk: int, mesh: Mesh, longest: int
@@ -399,10 +431,9 @@ def _compiled(
         def one(carry: tuple[Array, State, Array]) -> tuple[Array, State, Array]:
             i, state, curve = carry
             state = side.stretch(t + i * length, length, state)
-            seen = jnp.stack([state.watch.training, state.watch.validation], axis=-1)
-            return i + 1, state, curve.at[:, i].set(seen)
+            return i + 1, state, curve.at[:, i].set(jax.vmap(_seen)(state))
 
-        blank = jnp.full((values.shape[0], longest, 2), jnp.nan, spec.dtype)
+        blank = jnp.full((values.shape[0], longest, len(CURVES)), jnp.nan, spec.dtype)
         start = jnp.zeros((), jnp.int32), state, blank
         _, state, curve = jax.lax.while_loop(going, one, start)
         return state, curve, side.settled(state)

@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fractaljax.engine import lockstep, train
+from fractaljax.engine import growth, lockstep, train
 from fractaljax.engine.descent import Hparams
 from fractaljax.engine.streams import generator
 from fractaljax.errors import FractaljaxError
@@ -120,6 +120,8 @@ def readings(spec: Course, names: tuple[str, ...]) -> Mapping[str, Reading]:
         state = course.evaluate(spec, hparams, draws, t, state)
         state = course.step(spec, hparams, draws, t, state)
         state = course.look(spec, hparams, draws, t, state)
+        if not isinstance(spec, Pair):
+            state = train.growing(spec, hparams, draws)(t, state)
         out = course.reading(spec, hparams, state)
         order.extend(out)
         return out
@@ -193,11 +195,13 @@ def side_by_side(
         return lambda t, state: mapped(hparams, draws, t, state)
 
     evaluate, step, look = each(course.evaluate), each(course.step), each(course.look)
+    grows = not isinstance(spec, Pair) and (spec.growth or spec.rates)
+    grow = growth.together(each) if grows else lambda t, state: state
 
     def stretch(t: Array, count: Any, state: Tree) -> Tree:
         state = evaluate(t, state)
         state = jax.lax.fori_loop(0, count, lambda i, s: step(t + i, s), state)
-        return look(t + count, state)
+        return grow(t + count, look(t + count, state))
 
     return Side(
         course.stride(spec, draws),

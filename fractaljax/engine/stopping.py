@@ -10,24 +10,33 @@ from fractaljax.engine.descent import Hparams
 from fractaljax.engine.streams import Draws
 from fractaljax.errors import FractaljaxError
 from fractaljax.spec import Spec, build
-from fractaljax.types import Array, State, Tree
+from fractaljax.types import Array, Data, State, Tree
+
+
+class Kept(NamedTuple):
+    """A network as it is kept."""
+
+    params: Tree
+    masks: Tree  # which of the weights exist; () where all do
 
 
 class Watch(NamedTuple):
     """What early stopping carries from step to step."""
 
     rule: Tree  # of the Stopping
-    kept: Tree  # weights of the best look
+    kept: Kept  # of the best look
     best: Array  # its loss on the validation data; NaN while there is none
+    best_accuracy: Array  # and its accuracy; NaN where the problem knows none
     best_epoch: Array  # 0 while there is none
     epoch: Array  # of the last look, or of the end
     summed: Array  # loss times points in this epoch
     seen: Array  # points in this epoch
     training: Array  # mean loss over the points of the last epoch, as gradients saw it
     validation: Array  # of the last epoch; NaN where there was no look
+    accuracy: Array  # as `validation`
 
 
-def begin(spec: Spec, hparams: Hparams, draws: Draws, params: Tree) -> Watch:
+def begin(spec: Spec, hparams: Hparams, draws: Draws, params: Tree, anatomy: Tree) -> Watch:
     """Before the first step."""
     if not draws.data.valid:
         raise FractaljaxError(
@@ -40,7 +49,8 @@ def begin(spec: Spec, hparams: Hparams, draws: Draws, params: Tree) -> Watch:
     rule = build(spec, "stopping", hparams)
     zero, none = jnp.zeros((), spec.dtype), jnp.full((), jnp.nan, spec.dtype)
     count = jnp.zeros((), jnp.int32)
-    return Watch(rule.init(zero), params, none, count, count, zero, zero, none, none)
+    kept = Kept(params, anatomy.masks if anatomy else ())
+    return Watch(rule.init(zero), kept, none, none, count, count, zero, zero, none, none, none)
 
 
 def noted(watch: Watch, loss: Array, points: Array) -> Watch:
@@ -57,15 +67,17 @@ def looked(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State) -
     rule, epochs = build(spec, "stopping", hparams), spec.steps // length
     epoch, watch = t // length, state.watch
     zero = jnp.zeros_like(watch.summed)
+    network = Kept(state.params, state.anatomy.masks if state.anatomy else ())
     ended = watch._replace(
         summed=zero,
         seen=zero,
         training=watch.summed / watch.seen,
         validation=jnp.full_like(watch.validation, jnp.nan),
+        accuracy=jnp.full_like(watch.accuracy, jnp.nan),
     )
 
     def look() -> Watch:
-        loss = descent.loss(spec, hparams, state.params, draws.data.valid)
+        loss, accuracy = _judged(spec, hparams, state.params, draws.data.valid)
         carry, better = rule.update(watch.rule, loss)
         better &= jnp.isfinite(loss)
 
@@ -74,11 +86,13 @@ def looked(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State) -
 
         return ended._replace(
             rule=carry,
-            kept=jax.tree.map(kept, state.params, watch.kept),
+            kept=jax.tree.map(kept, network, watch.kept),
             best=kept(loss, watch.best),
+            best_accuracy=kept(accuracy, watch.best_accuracy),
             best_epoch=kept(epoch, watch.best_epoch),
             epoch=epoch,
             validation=loss,
+            accuracy=accuracy,
         )
 
     # ifs in the program, not selects: the step is one for all networks side by side
@@ -89,15 +103,25 @@ def looked(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State) -
     return jax.lax.cond(t % length == 0, at_end, lambda: watch)
 
 
+def _judged(spec: Spec, hparams: Hparams, params: Tree, data: Data) -> tuple[Array, Array]:
+    """Loss and accuracy on some data."""
+    outputs = build(spec, "model", hparams).apply(params, data.x)
+    problem = build(spec, "problem", hparams)
+    loss, accuracy = problem.loss(outputs, data.y), problem.scores.get("accuracy")
+    return loss, jnp.full_like(loss, jnp.nan) if accuracy is None else accuracy(outputs, data.y)
+
+
 def spent(spec: Spec, hparams: Hparams, state: State) -> Array:
     """Whether no later look can count."""
     return build(spec, "stopping", hparams).spent(state.watch.rule)
 
 
 def reading(watch: Watch) -> dict[str, Array]:
-    """`validation_loss` at its best, `best_epoch` (0: it never was finite), `stopped_epoch`."""
+    """`validation_loss` at its best, `validation_accuracy` there, `best_epoch` (0: it never was
+    finite), `stopped_epoch`."""
     return {
         "validation_loss": watch.best,
+        "validation_accuracy": watch.best_accuracy,
         "best_epoch": watch.best_epoch,
         "stopped_epoch": watch.epoch,
     }

@@ -1,4 +1,4 @@
-"""Random streams and what is drawn from them: data, initial weights, batches, dropout.
+"""Random streams and what is drawn from them: data, initial weights, batches, dropout, growth.
 
 A stream a purpose, each derived by `fold_in` with a tag of its own, so that no stream moves
 because another option changed.
@@ -18,12 +18,13 @@ from fractaljax.pair import Course
 from fractaljax.spec import Spec, build
 from fractaljax.types import Array, Data, Key, Problem, Stream, Tree
 
-TAGS = {"data": 0, "init": 1, "batches": 2, "noise": 3}
+TAGS = {"data": 0, "init": 1, "batches": 2, "noise": 3, "growth": 4}
 OWN_SEEDS = {
     "data": "data_seed",
     "init": "model_seed",
     "batches": "batch_seed",
     "noise": "batch_seed",  # dropout is of the training, as the order of its batches is
+    "growth": "batch_seed",  # as above: where a network grows at random
 }
 PUBLISHED_BATCH_SEED = 42  # of the paper's notebook: minibatches do not depend on the seed there
 
@@ -35,6 +36,7 @@ class Streams(NamedTuple):
     init: Key
     batches: Key
     noise: Key
+    growth: Key
 
 
 class Draws(NamedTuple):
@@ -44,6 +46,7 @@ class Draws(NamedTuple):
     weights: Tree  # standard normals; `Model.init` turns them into weights
     batches: Key  # one key; in legacy draws one a step, `[T]`
     noise: Key  # of dropout
+    growth: Key
     moments: Tree = ()  # of the data, as Data, where they serve instead of all points
 
     @property
@@ -59,7 +62,7 @@ def generator(spec: Course) -> contextlib.AbstractContextManager:
 
 def stream(spec: Spec, key: Key, purpose: str) -> Key:
     """The key of a purpose under a root; the published splits in legacy draws."""
-    if spec.draws == "legacy" and purpose != "noise":  # nothing published has dropout
+    if spec.draws == "legacy" and purpose in ("data", "init", "batches"):  # all that is published
         rest, init = jax.random.split(key)
         return {"data": rest, "init": init, "batches": _published_batches(spec)}[purpose]
     return jax.random.fold_in(key, TAGS[purpose])
@@ -153,7 +156,7 @@ def shared_draws(spec: Spec) -> Draws:
         data, summed = draw_data(spec, keys.data, cast(source_of(spec), "float64"))
         weights = draw_weights(spec, keys.init, data)
         data, summed, weights = cast((data, summed, weights), spec.dtype)
-    return Draws(data, weights, keys.batches, keys.noise, summed)
+    return Draws(data, weights, keys.batches, keys.noise, keys.growth, summed)
 
 
 def source_of(spec: Spec) -> Tree:

@@ -1,12 +1,13 @@
 """One network, from its first weights to its reading. No batch axis in sight."""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from fractaljax.engine import descent, metrics, stopping
+from fractaljax.engine import descent, growth, metrics, stopping
 from fractaljax.engine.descent import Hparams
 from fractaljax.engine.streams import (
     TAGS,
@@ -23,10 +24,11 @@ from fractaljax.engine.streams import (
     stream,
     streams,
 )
+from fractaljax.engine.update import masked, updated
 from fractaljax.errors import FractaljaxError
 from fractaljax.pair import Course
 from fractaljax.spec import Spec, build
-from fractaljax.types import Array, Data, Key, Snapshot, State, Tree
+from fractaljax.types import Array, Clock, Data, Key, Network, Snapshot, State, Tree
 
 
 class Common(NamedTuple):
@@ -57,9 +59,9 @@ def train(spec: Spec, hparams: Hparams, key: Key, data: Data) -> dict[str, Array
     hparams = {spec.traced(name): value for name, value in hparams.items()}
     with generator(spec):
         weights = drawn_precisely(spec, key, data)
-        batches, noise = (stream(spec, key, purpose) for purpose in ("batches", "noise"))
-        draws = Draws(data, weights, batches, noise, moments(spec, data))
-        stretch = stride(spec, draws) or 1
+        own = [stream(spec, key, name) for name in ("batches", "noise", "growth")]
+        draws = Draws(data, weights, own[0], own[1], own[2], moments(spec, data))
+        stretch, grow = stride(spec, draws) or 1, growing(spec, hparams, draws)
 
         def going(carry: tuple[Array, State]) -> Array:
             t, state = carry
@@ -74,7 +76,7 @@ def train(spec: Spec, hparams: Hparams, key: Key, data: Data) -> dict[str, Array
                 return step(spec, hparams, draws, t + i, state)
 
             state = jax.lax.fori_loop(0, count, one, state)
-            return t + count, look(spec, hparams, draws, t + count, state)
+            return t + count, grow(t + count, look(spec, hparams, draws, t + count, state))
 
         start = jnp.zeros((), jnp.int32), begin(spec, hparams, draws)
         return reading(spec, hparams, jax.lax.while_loop(going, some, start)[1])
@@ -110,20 +112,21 @@ def drawn(spec: Spec, common: Common, hparams: Hparams, words: Array) -> Draws:
             weights = cast(draw_weights(spec, keys.init, data), spec.dtype)
     batches = keys.batches if "batches" in own else shared.batches
     noise = keys.noise if "noise" in own else shared.noise
-    return Draws(data, weights, batches, noise, summed)
+    growth_key = keys.growth if "growth" in own else shared.growth
+    return Draws(data, weights, batches, noise, growth_key, summed)
 
 
 def drawn_axes(spec: Spec, names: tuple[str, ...]) -> Draws:
     """Which of the draws have an axis over the networks: 0, or None where all share them."""
     own = own_purposes(spec, names)
-    data, weights, batches, noise = (0 if p in own else None for p in TAGS)
-    return Draws(data, weights, batches, noise, data)
+    data, *rest = (0 if p in own else None for p in TAGS)
+    return Draws(data, *rest, moments=data)
 
 
 def _shared(spec: Spec, own: frozenset[str]) -> Draws:
     """The shared draws, without what no network takes."""
     if own == set(TAGS):
-        return Draws((), (), (), ())
+        return Draws((), (), (), (), ())
     draws = shared_draws(spec)
     if "data" in own:
         draws = draws._replace(data=(), moments=())
@@ -137,21 +140,40 @@ def begin(spec: Spec, hparams: Hparams, draws: Draws) -> State:
     params = build(spec, "model", hparams).init(draws.weights)
     rule = build(spec, "rule", hparams)
     params, rule_state = (params, ()) if rule is None else rule.init(params)
+    anatomy = growth.begin(spec, draws, hparams, params)
+    if anatomy:
+        params = masked(params, anatomy.masks)
     opt = build(spec, "optimizer", hparams).init(params)
+    when = build(spec, "when", hparams).init(jnp.zeros((), spec.dtype)) if spec.growth else ()
+    length = descent.epoch_length(spec, hparams, draws.data)
+    clock = Clock(jnp.zeros((), jnp.int32), length, max(1, spec.steps // length))
+    rates = growth.factors(spec, hparams, clock, Network(params, opt, anatomy))
     folds = build(spec, "fold", hparams)
     carries = tuple(f.init(params, spec.steps) for f in folds)
     curves = ()
     if spec.metric:
         curves = metrics.blank(spec, lambda p: metrics.values(spec, hparams, draws, p), params)
-    watch = stopping.begin(spec, hparams, draws, params) if spec.stopping else ()
-    return State(params, opt, rule_state, carries, curves, watch)
+    watch = stopping.begin(spec, hparams, draws, params, anatomy) if spec.stopping else ()
+    return State(params, opt, rule_state, carries, curves, watch, anatomy, when, rates)
+
+
+def growing(spec: Spec, hparams: Hparams, draws: Draws) -> Callable[[Array, State], State]:
+    """`(t, state) -> state` after `t` steps, a multiple of `stride`: the network may grow."""
+    if not (spec.growth or spec.rates):
+        return lambda t, state: state
+
+    def each(function: Callable) -> Callable[[Array, Tree], Tree]:
+        return functools.partial(function, spec, hparams, draws)
+
+    return growth.together(each)
 
 
 def stride(spec: Spec, draws: Draws) -> int | None:
     """Steps between two moments at which a training is looked at; None: any number will do."""
     if spec.metric:
         return spec.every
-    return descent.epoch_length(spec, {}, draws.data) if spec.stopping else None
+    epochs = spec.stopping or spec.growth or spec.rates
+    return descent.epoch_length(spec, {}, draws.data) if epochs else None
 
 
 def evaluate(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State) -> State:
@@ -167,19 +189,24 @@ def step(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State) -> 
     """One step: loss and gradient, folds, update, rule."""
     apply = build(spec, "model", hparams).apply
     found = descent.steepest(spec, hparams, draws, t, state.params)
-    grads, watch = found.grads, state.watch
+    grads, watch, anatomy = found.grads, state.watch, state.anatomy
+    if anatomy:
+        grads = masked(grads, anatomy.masks)
     if spec.stopping:
         watch = stopping.noted(watch, found.trained, found.points)
     snapshot = Snapshot(t, spec.steps - t, found.shown, grads, state.params, apply)
     fold = _folded(spec, hparams, snapshot, state)
-    updates, opt = build(spec, "optimizer", hparams).update(grads, state.opt, state.params)
-    for factor in descent.factors(spec, hparams, t):
-        updates = jax.tree.map(lambda u, factor=factor: factor * u, updates)
-    params = jax.tree.map(lambda p, u: p + u, state.params, updates)
-    rule, rule_state = build(spec, "rule", hparams), state.rule
+    network = Network(state.params, state.opt, anatomy)
+    params, opt, _ = updated(spec, hparams, t, network, grads, state.rates)
+    rule, rule_state, when = build(spec, "rule", hparams), state.rule, state.when
     if rule is not None:
         params, opt, rule_state = rule.update(params, opt, grads, rule_state, t)
-    return State(params, opt, rule_state, fold, state.metric, watch)
+        if anatomy:
+            params = masked(params, anatomy.masks)
+    if spec.growth:
+        still = settled(spec, hparams, state)
+        when = growth.observed(spec, hparams, state, still, grads, found.trained)
+    return State(params, opt, rule_state, fold, state.metric, watch, anatomy, when, state.rates)
 
 
 def look(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State) -> State:
@@ -210,6 +237,8 @@ def reading(spec: Spec, hparams: Hparams, state: State) -> dict[str, Array]:
         found.append(state.metric.values)
     if spec.stopping:
         found.append(stopping.reading(state.watch))
+    if state.anatomy:
+        found.append(growth.reading(spec, hparams, state))
     readings: dict[str, Array] = {}
     for some in found:
         if twice := sorted(set(some) & set(readings)):

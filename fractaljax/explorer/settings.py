@@ -13,7 +13,8 @@ from fractaljax import config, registry
 from fractaljax.errors import FractaljaxError
 from fractaljax.explorer.refusals import Refused
 from fractaljax.families import explore
-from fractaljax.parts.models import ACTIVATIONS, PARAMETRISATIONS
+from fractaljax.parts.activations import ACTIVATIONS
+from fractaljax.parts.models import PARAMETRISATIONS
 from fractaljax.parts.optimizers import GROUPINGS
 from fractaljax.spec import ALIASES, OPTIONAL_ROLES, PART_ROLES, Part, Spec
 from fractaljax.window import Window

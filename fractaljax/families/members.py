@@ -121,4 +121,4 @@ def _trained(member: cohort.Member, i: int, scores: Mapping[str, np.ndarray]) ->
         test_accuracy=judged.get("accuracy", np.nan),
     )
     weights: Any = traverse_util.flatten_dict(member.params, sep="/")
-    return Trained(result, member.training, member.validation, weights)
+    return Trained(result, member.curves["training"], member.curves["validation"], weights)

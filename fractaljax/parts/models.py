@@ -1,6 +1,5 @@
 """Networks. A Flax module behind the pure functions of the `Model` contract."""
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,21 +9,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from fractaljax.errors import FractaljaxError, unknown
+from fractaljax.parts.activations import gained_activation
 from fractaljax.registry import register
 from fractaljax.types import Array, Key, Model, Tree
-
-# Where the published gain of sqrt(2) goes (paper, appendix): into the argument of an activation
-# that saturates, onto the value of one that rectifies, nowhere for the identity.
-ACTIVATIONS: dict[str, tuple[Callable, str]] = {
-    "tanh": (jnp.tanh, "argument"),
-    "erf": (jax.lax.erf, "argument"),
-    "sin": (jnp.sin, "argument"),
-    "relu": (jax.nn.relu, "value"),
-    "leaky_relu": (jax.nn.leaky_relu, "value"),
-    "gelu": (lambda z: jax.nn.gelu(z, approximate=False), "value"),
-    "silu": (jax.nn.silu, "value"),
-    "linear": (lambda z: z, "none"),
-}
 
 
 def _mean_field(kind: str, fan_in: int, fan_out: int) -> tuple[float, float]:
@@ -186,7 +173,7 @@ def mlp(
         residual: pairs of hidden layers become blocks `(x + f(x)) / sqrt(2)`; a layer left over
             stays plain.
         bias: adds biases, which start at zero.
-        activation: tanh, relu, linear, leaky_relu, gelu, silu, sin or erf.
+        activation: tanh, relu, linear, leaky_relu, gelu, silu, sin, sigmoid or erf.
         slope: of `leaky_relu` below zero (default 0.01).
         dropout: probability that a hidden unit is zeroed while training, after its activation.
         parametrisation: mean_field (the paper's), ntk, standard (Xavier normal), mup (gradient
@@ -205,7 +192,7 @@ def mlp(
         raise FractaljaxError(
             "bias=True: mup for gradient descent is without biases; mup_adam has them"
         )
-    act = _activation(activation, slope, gained=parametrisation in GAINED)
+    act = gained_activation(activation, slope, gained=parametrisation in GAINED)
     if isinstance(dropout, float) and not 0 <= dropout < 1:
         raise FractaljaxError(f"dropout={dropout}: allowed are 0 to below 1")
     kept = isinstance(dropout, float) and dropout == 0  # for certain, not a tracer that may be
@@ -387,23 +374,6 @@ def _preactivations(module: nn.Module, params: Tree, x: Array) -> dict[str, Arra
 
 def _kind(i: int, depth: int) -> str:
     return "input" if i == 0 else "output" if i == depth - 1 else "mid"
-
-
-def _activation(name: str, slope: Any, gained: bool) -> Callable[[Array], Array]:
-    """The activation with its gain; `slope` may be a tracer."""
-    if name not in ACTIVATIONS:
-        raise unknown("activation", name, ACTIVATIONS)
-    function, place = ACTIVATIONS[name]
-    gain = math.sqrt(2)
-    if name == "leaky_relu":
-        slope = 0.01 if slope is None else slope
-        gain = (2 / (1 + slope**2)) ** 0.5  # keeps the second moment
-        function = functools.partial(jax.nn.leaky_relu, negative_slope=slope)
-    elif slope is not None:
-        raise FractaljaxError(f"slope={slope} is not read: only leaky_relu has one, not {name}")
-    if not gained or place == "none":
-        return function
-    return (lambda z: function(gain * z)) if place == "argument" else (lambda z: gain * function(z))
 
 
 def _no_draw(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:

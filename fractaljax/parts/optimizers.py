@@ -108,6 +108,25 @@ def lion(
     return optax.chain(optax.scale_by_lion(beta1, beta2), *_decay(weight_decay), rates)
 
 
+@register("optimizer", "lars")
+def lars(
+    lr: float | None = None,
+    lr_in: float | None = None,
+    lr_out: float | None = None,
+    lr_mid: float | None = None,
+    grouping: str = "position",
+    trust: float = 1.0,
+    eps: float = 1e-8,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+) -> Optimizer:
+    """LARS (arXiv:1708.03888): rates times `trust |w| / (|g| + eps)` of a layer. Default 1e-3."""
+    memory = [] if _is_zero(momentum) else [optax.trace(momentum)]
+    scaled = optax.scale_by_trust_ratio(trust_coefficient=trust, eps=eps)
+    rates = _rates(1e-3, lr, lr_in, lr_out, lr_mid, grouping)
+    return optax.chain(*_decay(weight_decay), scaled, *memory, rates)
+
+
 def _scale_by_adam(beta1: Any, beta2: Any, eps: Any) -> optax.GradientTransformation:
     """Adam's direction (arXiv:1412.6980, algorithm 1).
 

@@ -18,7 +18,11 @@ ROWS = [
     and role != "colormap"
 ]
 READERS = ("metric", "comparison")  # they read a training; compiled all at once, below
-TRAINED = [row for row in ROWS if row[0] not in READERS]
+TRAINED = [
+    pytest.param(*row, marks=pytest.mark.slow if row[0] in laws.GROWING else ())
+    for row in ROWS
+    if row[0] not in READERS
+]
 
 
 @pytest.mark.parametrize(("role", "name"), TRAINED)
@@ -34,7 +38,8 @@ def test_part_keeps_to_single_precision(role, name):
     assert spec.dtype == "float32"
     laws.state_is_stable(spec)
     laws.every_axis_traces(spec, role)
-    laws.scan_equals_train(spec)
+    if role not in laws.GROWING:
+        laws.scan_equals_train(spec)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -1,0 +1,356 @@
+"""Growing networks put to the test: arms of an experiment, trained as batches, and its verdicts.
+
+DIR/experiment.yaml                  the experiment; another one is refused
+DIR/arms/ARM/[RUNG/]members.csv      a line a member: over, seed, readings, scores; written last
+DIR/arms/ARM/[RUNG/]ledger.csv       a line an event of a member
+DIR/arms/ARM/[RUNG/]curves.npz       CURVES of every epoch, [M, E]
+DIR/arms/ARM/[RUNG/]snapshots/       the first seed at its events
+DIR/arms/ARM/[RUNG/]best/            the network of the best validation loss, with its masks
+"""
+
+import functools
+import json
+import logging
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from flax import traverse_util
+
+from fractaljax import config
+from fractaljax.analysis import paired
+from fractaljax.config.arms import Arm, Experiment, Side
+from fractaljax.engine import cohort, growth, plan
+from fractaljax.engine.streams import shared_draws
+from fractaljax.errors import FractaljaxError, at, unknown
+from fractaljax.families import members, snapshots
+from fractaljax.families.members import FREE, Numeric
+from fractaljax.spec import Spec, crossed
+from fractaljax.store import study_folder as files
+from fractaljax.store.claims import Claims
+
+log = logging.getLogger("fractaljax")
+ARMS, MEMBERS, LEDGER, CURVES = "arms", "members.csv", "ledger.csv", "curves.npz"
+BEST, EXPERIMENT = "best", "experiment.yaml"
+MAY_DIFFER = ("question", "claims", "margin", "measure")  # of the folder's: nothing trained again
+
+
+class Task(NamedTuple):
+    """Members of an arm that train as one batch."""
+
+    arm: Arm
+    spec: Spec
+    folder: Path
+    fixed: dict[str, Any]  # values of `over` that are facets
+    axes: dict[str, tuple[Any, ...]]  # those that are points
+
+
+class Progress(NamedTuple):
+    """What `on_look` hears."""
+
+    task: str
+    number: int  # of `tasks`, from 1
+    tasks: int
+    cohort: cohort.Progress
+
+
+class Row(NamedTuple):
+    """One member."""
+
+    arm: str
+    over: dict[str, Any]
+    seed: int
+    readings: dict[str, float]
+
+
+class Judged(NamedTuple):
+    """A claim at one value of `over`."""
+
+    claim: str
+    text: str
+    at: str
+    difference: paired.Difference
+    verdict: str
+
+
+OnLook = Callable[[Progress], Any]
+
+
+def run(
+    experiment: Experiment, folder: Path, *, numeric: Numeric = FREE, on_look: OnLook | None = None
+) -> list[str]:
+    """Trains what is missing; several processes may share a folder.
+
+    Returns:
+        The batches that another process is still at.
+
+    Raises:
+        FractaljaxError: an arm cannot be trained, or the folder holds another experiment.
+    """
+    first = next(iter(experiment.arms.values())).spec
+    plan.prepare(first.dtype, numeric.devices)
+    work = tasks(experiment, folder)
+    for task in work:  # all before any
+        with at(f"arms.{task.arm.name}"):
+            names, points = _points(experiment, task, {})
+            cohort.check(task.spec, names, points)
+            if not shared_draws(task.spec).data.test:
+                raise FractaljaxError("problem.test: there are no test data to judge by")
+    machine = members.machine({task.arm.name: task.spec for task in work}, numeric)
+    files.begin(folder, experiment.tree, machine, MAY_DIFFER)
+    claims, elsewhere = Claims(folder), []
+    try:
+        for number, task in enumerate(work, 1):
+            name = str(task.folder.relative_to(folder / ARMS))
+            if (task.folder / MEMBERS).is_file():
+                continue
+            if not claims.take(zlib.crc32(name.encode())):
+                elsewhere.append(name)
+                continue
+
+            def heard(look: cohort.Progress, name: str = name, number: int = number) -> None:
+                if on_look:
+                    on_look(Progress(name, number, len(work), look))
+
+            if task.arm.source and not _rows_of(experiment, folder, task.arm.source):
+                elsewhere.append(f"{name} (waits for {task.arm.source})")
+            else:
+                _train(experiment, task, folder, numeric, heard)
+            claims.release(zlib.crc32(name.encode()))
+    finally:
+        claims.close()
+    return elsewhere
+
+
+def tasks(experiment: Experiment, folder: Path) -> list[Task]:
+    """All batches of an experiment, in their order."""
+    found = []
+    for arm in experiment.arms.values():
+        axes = {path: v for path, v in arm.over.items() if arm.spec.batched(path)}
+        facets = {path: v for path, v in arm.over.items() if path not in axes}
+        for fixed in crossed(facets):
+            spec = arm.spec.updated(fixed)
+            spec = spec.updated({"steps": experiment.epochs * cohort.epoch_length(spec)})
+            rung = "_".join(f"{path}={_word(value)}" for path, value in fixed.items())
+            where = folder / ARMS / arm.name
+            found.append(Task(arm, spec, where / rung if rung else where, fixed, axes))
+    return found
+
+
+def rows(experiment: Experiment, folder: Path) -> list[Row]:
+    """All members that are there."""
+    return [row for arm in experiment.arms for row in _rows_of(experiment, folder, arm) or []]
+
+
+def judge(experiment: Experiment, found: Sequence[Row]) -> list[Judged]:
+    """Every claim, at every value of `over` where it names none."""
+    judged = []
+    for claim in experiment.claims:
+        sides = [_values(found, side, experiment.measure) for side in (claim.one, claim.other)]
+        places = list(sides[0]) if not claim.one.at else [next(iter(sides[0]), "")]
+        for place in places:
+            one = sides[0].get(place, {})
+            other = sides[1].get(place) or (
+                next(iter(sides[1].values()), {}) if len(sides[1]) == 1 else {}
+            )
+            seeds = sorted(set(one) & set(other))
+            difference = paired.difference(
+                np.array([one[s] for s in seeds]), np.array([other[s] for s in seeds])
+            )
+            text = f"{_told(claim.one)} {claim.relation} {_told(claim.other)}"
+            verdict = paired.verdict(difference, claim.relation, experiment.margin)
+            judged.append(
+                Judged(claim.name, text, "" if claim.one.at else place, difference, verdict)
+            )
+    return judged
+
+
+def ledger(folder: Path) -> list[dict[str, str]]:
+    """The events of all members, with the arm of each."""
+    found = []
+    for file in sorted(folder.glob(f"{ARMS}/**/{LEDGER}")):
+        arm = file.parent.relative_to(folder / ARMS).as_posix()
+        found += [{"arm": arm, **line} for line in files.read_table(file)]
+    return found
+
+
+def curves(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Batch -> `seed` `[M]`, `over` `[M]`, and CURVES `[M, E]` each."""
+    found = {}
+    for file in sorted(folder.glob(f"{ARMS}/**/{CURVES}")):
+        arrays = files.read_arrays(file)
+        if arrays is not None:
+            found[file.parent.relative_to(folder / ARMS).as_posix()] = arrays
+    return found
+
+
+def _train(
+    experiment: Experiment, task: Task, folder: Path, numeric: Numeric, on_look: Callable
+) -> None:
+    taken = _taken(experiment, task, folder)
+    names, points = _points(experiment, task, taken)
+    task.folder.mkdir(parents=True, exist_ok=True)
+    about = {"names": names, "points": points.tolist(), "chunk": numeric.chunk}
+    running = files.Running(task.folder, about)
+    keep = None
+    if experiment.snapshots:
+        keep = functools.partial(snapshots.keep, task.spec, names, points, task.folder)
+    with at(f"arms.{task.arm.name}"):
+        found = cohort.train_cohort(
+            task.spec,
+            names,
+            points,
+            chunk=numeric.chunk,
+            mesh=plan.mesh(numeric.devices),
+            checkpoint=running,
+            on_look=on_look,
+            on_event=keep,
+        )
+    _write(experiment, task, names, points, found)
+    running.discard()
+
+
+def _write(
+    experiment: Experiment,
+    task: Task,
+    names: Sequence[str],
+    points: np.ndarray,
+    found: Sequence[cohort.Member],
+) -> None:
+    """All of a batch; the table of its members last."""
+    length = cohort.epoch_length(task.spec)
+    test = shared_draws(task.spec).data.test
+    scores = cohort.evaluate(task.spec, names, points, [m.params for m in found], test)
+    shown = list(task.axes)
+    lines, events = [], []
+    columns = growth.columns(task.spec)
+    for i, member in enumerate(found):
+        values = dict(zip(names, points[i], strict=True))
+        steps, before, after = (
+            member.ledger[:, columns.index(c)] if len(member.ledger) else np.zeros(0)
+            for c in ("step", "edges_before", "edges_after")
+        )
+        readings = dict(member.readings)
+        readings |= {f"test_{name}": float(score[i]) for name, score in scores.items()}
+        readings["kept_edges"] = float(
+            sum(np.sum(own["kernel"]) for own in member.masks.values()) if member.masks else np.nan
+        )
+        readings["edges_grown"] = float(after[-1] - before[0]) if len(steps) else 0.0
+        readings["first_event"] = float(steps[0] // length) if len(steps) else 0.0
+        readings["last_event"] = float(steps[-1] // length) if len(steps) else 0.0
+        lines.append((*(values[path] for path in shown), int(values["seed"]), readings))
+        events += [
+            (*(values[path] for path in shown), int(values["seed"]), int(row[0] // length), *row)
+            for row in member.ledger
+        ]
+    told = list(lines[0][-1])
+    files.write_table(task.folder / LEDGER, (*shown, "seed", "epoch", *columns), events)
+    padded = {
+        name: np.stack([_padded(m.curves[name], experiment.epochs) for m in found])
+        for name in cohort.CURVES
+    }
+    places = [_place(dict(zip(shown, line, strict=False)) | task.fixed) for line in lines]
+    seeds = np.array([line[len(shown)] for line in lines])
+    files.write_arrays(task.folder / CURVES, {"seed": seeds, "over": np.array(places), **padded})
+    losses = [member.readings["validation_loss"] for member in found]
+    if np.isfinite(losses).any():
+        _write_best(task, names, points, found, int(np.nanargmin(losses)))
+    table = [(*line[:-1], *(line[-1][name] for name in told)) for line in lines]
+    files.write_table(task.folder / MEMBERS, (*shown, "seed", *told), table)
+
+
+def _write_best(
+    task: Task, names: Sequence[str], points: np.ndarray, found: Sequence[cohort.Member], i: int
+) -> None:
+    weights: Any = traverse_util.flatten_dict(found[i].params, sep="/")
+    masks: Any = traverse_util.flatten_dict(found[i].masks, sep="/") if found[i].masks else {}
+    about = {
+        "architecture": task.arm.name,
+        "seed": int(dict(zip(names, points[i], strict=True))["seed"]),
+        "hyperparameters": dict(zip(names, map(float, points[i]), strict=True)),
+        "paths": {name: name for name in names},
+        "scaling": members.scaling(task.spec),
+        "training": config.training_tree(task.spec),
+    }
+    arrays = {**weights, **{f"mask:{name}": mask for name, mask in masks.items()}}
+    files.write_network(task.folder / BEST, arrays, about)
+
+
+def _points(
+    experiment: Experiment, task: Task, taken: Mapping[tuple[str, int], Mapping[str, float]]
+) -> tuple[list[str], np.ndarray]:
+    """Paths, and values of every member: all rungs of all seeds."""
+    names = [*task.axes, "seed", *task.arm.takes]
+    found = []
+    for rung in crossed(task.axes):
+        for seed in experiment.seeds:
+            readings = taken.get((_place(rung | task.fixed), seed)) or taken.get(("", seed), {})
+            extra = [readings.get(reading, 1.0) for reading in task.arm.takes.values()]
+            found.append([*rung.values(), float(seed), *extra])
+    return names, np.array(found, float)
+
+
+def _taken(
+    experiment: Experiment, task: Task, folder: Path
+) -> dict[tuple[str, int], Mapping[str, float]]:
+    """Readings of the arm that this one takes from, by rung and seed."""
+    if not task.arm.source:
+        return {}
+    found = {}
+    for row in _rows_of(experiment, folder, task.arm.source) or []:
+        for reading in task.arm.takes.values():
+            if reading not in row.readings:
+                raise unknown(f"arms.{task.arm.name}.take: reading", reading, row.readings)
+        found[_place(row.over), row.seed] = row.readings
+    return found
+
+
+def _rows_of(experiment: Experiment, folder: Path, arm: str) -> list[Row] | None:
+    """The members of an arm; None while one of its batches is missing."""
+    found = []
+    for task in tasks(experiment, folder):
+        if task.arm.name != arm:
+            continue
+        if not (task.folder / MEMBERS).is_file():
+            return None
+        for line in files.read_table(task.folder / MEMBERS, ("seed", *task.axes)):
+            seed = int(line.pop("seed"))
+            over = {path: float(line.pop(path)) for path in task.axes} | task.fixed
+            readings = {name: float(value) for name, value in line.items()}
+            found.append(Row(arm, over, seed, readings))
+    return found
+
+
+def _values(found: Sequence[Row], side: Side, measure: str) -> dict[str, dict[int, float]]:
+    """Rung -> seed -> measure, of one side of a claim."""
+    values: dict[str, dict[int, float]] = {}
+    for row in found:
+        if row.arm != side.arm:
+            continue
+        if measure not in row.readings:
+            raise unknown("measure", measure, row.readings)
+        place = _place(row.over)
+        if not side.at or side.at in (place, *(str(v) for v in row.over.values())):
+            values.setdefault(place, {})[row.seed] = row.readings[measure]
+    return values
+
+
+def _place(over: Mapping[str, Any]) -> str:
+    """A rung in words, the same for 1 and 1.0."""
+    return ", ".join(f"{path}={_word(value)}" for path, value in sorted(over.items()))
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        return f"{float(value):g}"
+    return json.dumps(value).replace(" ", "") if isinstance(value, list | tuple) else str(value)
+
+
+def _told(side: Side) -> str:
+    return f"{side.arm} at {side.at}" if side.at else side.arm
+
+
+def _padded(curve: np.ndarray, epochs: int) -> np.ndarray:
+    return np.pad(curve, (0, epochs - len(curve)), constant_values=np.nan)
