@@ -11,6 +11,7 @@ from fractaljax.cli import (
     audit,
     dimension,
     explore,
+    grow,
     merge,
     render,
     study,
@@ -104,7 +105,9 @@ def build() -> Parser:
     study.add_transfer(verb("transfer", study.transfer, text, study.TRANSFER))
     text = "search, transfer and report of a study in a fresh folder"
     study.add_run(verb("run-transfer", study.run, text, study.RUN))
-    text = "tables and pictures of a search or transfer, from disk"
+    text = "networks that grow: arms of an experiment, compared seed by seed"
+    grow.add_grow(verb("grow", grow.grow, text, grow.GROW))
+    text = "tables and pictures of a search, transfer or experiment, from disk"
     study.add_report(verb("report", study.report, text, study.REPORT))
     text = "draw a stored field or a whole zoom again, in any form"
     _result(verb("render", render.render, text, render.RENDER), render.add_render)

@@ -40,6 +40,7 @@ Search, transfer and report in a folder of their own; an earlier run is never wr
 REPORT = """examples:
   fractaljax report outputs/transfer/digits_20261123_101500
   fractaljax report outputs/digits/search
+  fractaljax report outputs/growth/cliff_rescue
 
 Tables and pictures from what is on disk; nothing is trained."""
 SEARCHED, TRANSFERRED, MANIFEST = "search", "transfer", "run_manifest.yaml"
@@ -48,14 +49,14 @@ SEARCHED, TRANSFERRED, MANIFEST = "search", "transfer", "run_manifest.yaml"
 def add_search(parser: argparse.ArgumentParser) -> None:
     _add_study(parser)
     parser.add_argument("--out", metavar="DIR", help="folder (default: outputs/search/...)")
-    _add_numeric(parser)
+    add_numeric(parser)
 
 
 def add_transfer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("search", metavar="DIR", help="folder of a search")
     parser.add_argument("overrides", nargs="*", metavar="path=value", default=[])
     parser.add_argument("--out", metavar="DIR", help="folder (default: beside that of the search)")
-    _add_numeric(parser)
+    add_numeric(parser)
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -64,17 +65,19 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add("--runs-root", default="outputs/transfer", metavar="DIR", help="where runs are made")
     add("--run-name", metavar="NAME", help="of the run's folder (default: study and time)")
     add("--resume", metavar="DIR", help="go on with a run that was stopped")
-    _add_numeric(parser)
+    add_numeric(parser)
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="DIR", help="of a search, a transfer, or a run of both")
+    parser.add_argument(
+        "folder", metavar="DIR", help="of a search, a transfer, a run of both, or an experiment"
+    )
 
 
 def search(arguments: argparse.Namespace) -> int:
     """Trains what is missing of a search, then tells."""
     study = _study(arguments)
-    out = Path(arguments.out or Path("outputs") / "search" / _clean(study.name))
+    out = Path(arguments.out or Path("outputs") / "search" / clean(study.name))
     _search(study, out, arguments)
     print(out)
     return 0
@@ -135,11 +138,18 @@ def report(arguments: argparse.Namespace) -> int:
         if (part / family.ORIGIN).is_file():
             _tell_transfer(part)
         elif (part / files.STUDY).is_file():
-            _tell_search(part)
+            if "arms" in files.read_tree(part / files.STUDY):
+                from fractaljax.cli import grow
+
+                grow.tell(part)
+            else:
+                _tell_search(part)
         elif part is not folder:
             log.warning("there is no %s yet: fractaljax run-transfer --resume %s", part, folder)
         else:
-            raise FractaljaxError(f"{folder}: neither a search, a transfer nor a run of both")
+            raise FractaljaxError(
+                f"{folder}: neither a search, a transfer, a run of both nor an experiment"
+            )
     print(folder)
     return 0
 
@@ -150,7 +160,8 @@ def _add_study(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument("overrides", nargs="*", metavar="path=value", default=[])
 
 
-def _add_numeric(parser: argparse.ArgumentParser) -> None:
+def add_numeric(parser: argparse.ArgumentParser) -> None:
+    """Flags for devices and chunk."""
     parser.add_argument("--devices", type=int, metavar="N", help="devices to use (default: all)")
     parser.add_argument("--chunk", type=int, metavar="N", help="members side by side on a device")
 
@@ -165,7 +176,7 @@ def _search(study: "Study", out: Path, arguments: argparse.Namespace) -> None:
     from fractaljax.families import search as family
 
     def work(on_look: Callable[["Progress"], None]) -> list[str]:
-        return family.search(study, out, numeric=_numeric(arguments), on_look=on_look)
+        return family.search(study, out, numeric=numeric(arguments), on_look=on_look)
 
     _told_elsewhere(_watched(work, "search"), out)
     _tell_search(out)
@@ -177,8 +188,8 @@ def _transfer(study: "Study", searched: Path, out: Path, arguments: argparse.Nam
     found = family.read_search(study, searched)
 
     def work(on_look: Callable[["Progress"], None]) -> list[str]:
-        numeric = _numeric(arguments)
-        return family.transfer(found, searched, out, numeric=numeric, on_look=on_look)
+        pinned = numeric(arguments)
+        return family.transfer(found, searched, out, numeric=pinned, on_look=on_look)
 
     elsewhere = _watched(work, "transfer")
     _told_elsewhere(elsewhere, out)
@@ -220,7 +231,8 @@ def _told_elsewhere(names: list[str], out: Path) -> None:
         )
 
 
-def _numeric(arguments: argparse.Namespace) -> Any:
+def numeric(arguments: argparse.Namespace) -> Any:
+    """What the user pinned of devices and chunk."""
     from fractaljax.families.members import Numeric
 
     for name in ("devices", "chunk"):
@@ -233,20 +245,20 @@ def _numeric(arguments: argparse.Namespace) -> Any:
 def _fresh(root: Path, name: str | None, study: str) -> Path:
     """A new folder for a run; a name that is taken gets a number."""
     stamp = datetime.datetime.now().strftime("%Y%m%d_%H%M%S")
-    clean = _clean(name or f"{study}_{stamp}")
+    plain = clean(name or f"{study}_{stamp}")
     try:
         root.mkdir(parents=True, exist_ok=True)
         for number in range(1, 10_000):
-            folder = root / (clean if number == 1 else f"{clean}_{number}")
+            folder = root / (plain if number == 1 else f"{plain}_{number}")
             if not os.path.lexists(folder):
                 folder.mkdir()
                 return folder
     except OSError as error:
         raise FractaljaxError(f"--runs-root {root}: {error.strerror}") from None
-    raise FractaljaxError(f"--run-name {clean}: taken too often; choose another")
+    raise FractaljaxError(f"--run-name {plain}: taken too often; choose another")
 
 
-def _clean(name: str) -> str:
+def clean(name: str) -> str:
     """A name that any folder can have."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "run"
 

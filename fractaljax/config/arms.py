@@ -5,7 +5,8 @@ extends: [defaults.yaml]           # laid below this file
 model: {name: masked_mlp, ...}     # the training, in the words of any config
 epochs: 50
 seeds: 16                          # so many, or a list
-over: {model.density: [0.02, 0.1]} # values that every arm takes; an arm that sets its own has that
+over: {model.density: [0.02, 0.1]} # values that every arm takes; an arm that sets its own has that,
+                                   # and one that says over: null takes none
 arms:
   static: {}
   grown: {growth: embedded}
@@ -53,6 +54,10 @@ NOT_READ = {  # -> what to do instead
     "window": "an experiment has no window; it has over",
 }
 TAKE = "take"  # of an arm: the arm, and path -> reading of its member of the same seed
+BASELINES = (
+    "chance",
+    "majority",
+)  # sides of a claim that are no arms but accuracies
 RELATIONS = (">", "<", "~")
 MAX_SEED = 2**24  # seeds travel as float32 values
 _CLAIM = re.compile(r"\s*(\S+)\s*([><~])\s*(\S+)\s*")
@@ -109,7 +114,7 @@ def read_arms(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
         FractaljaxError: for any key, value or name that is not understood.
     """
     path = Path(path)
-    return parse_arms(_read(path), path.stem, overrides)
+    return parse_arms(read_tree(path), path.stem, overrides)
 
 
 def parse_arms(tree: Mapping[str, Any], name: str, overrides: Iterable[str] = ()) -> Experiment:
@@ -117,6 +122,8 @@ def parse_arms(tree: Mapping[str, Any], name: str, overrides: Iterable[str] = ()
     plain, common = _parted(tree)
     for text in overrides:
         words, value = parse_override(text)
+        if words[0] == "over":  # its keys are paths
+            words = [words[0], ".".join(words[1:])] if words[1:] else words
         with at(f"override '{text}'"):
             extra, settings = _parted(nested(words, value))
             plain, common = merged(plain, extra), layered(common, settings)
@@ -144,8 +151,12 @@ def describe(arm: Arm) -> dict[str, Any]:
     return {k: v for k, v in training_tree(arm.spec).items() if k not in NOT_READ}
 
 
-def _read(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """A file laid over those that it extends."""
+def read_tree(path: Path, more: Iterable[str] = (), below: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A file laid over those that it extends.
+
+    Args:
+        more: words that it may have besides those of an experiment.
+    """
     if path.resolve() in below:
         raise FractaljaxError(f"{path}: extends itself, by {', '.join(map(str, below))}")
     if not os.path.isfile(path):
@@ -164,13 +175,14 @@ def _read(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     common: dict[str, Any] = {}
     for text in names:
-        extra, settings = _parted(_read(path.parent / text, (*below, path.resolve())))
+        extra, settings = _parted(read_tree(path.parent / text, (), (*below, path.resolve())))
         plain, common = merged(plain, extra), layered(common, settings)
     with at(str(path)):
+        own = {word: tree.pop(word) for word in more if word in tree}
         extra, settings = _parted(tree)
         for key in ("arms", "claims", "over"):  # of this file alone: arms are not patched
             plain.pop(key, None) if key in extra else None
-        return {**merged(plain, extra), **layered(common, settings)}
+        return {**own, **merged(plain, extra), **layered(common, settings)}
 
 
 def _parted(tree: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -196,7 +208,7 @@ def _arms(plain: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Arm]
         with at(f"arms.{name}"):
             check_mapping("an arm", block or {})
             own = dict(block or {})
-            take = own.pop(TAKE, {})
+            take, ranges = own.pop(TAKE, {}), own.pop("over", plain["over"]) or {}
             settings, extra = canonical(own), [k for k in own if k in NOT_READ]
             if extra:
                 raise FractaljaxError(f"{extra[0]} is not read: {NOT_READ[extra[0]]}")
@@ -205,7 +217,7 @@ def _arms(plain: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Arm]
                 raise FractaljaxError("stopping: is needed, to judge by the validation data")
             over = {
                 spec.resolve(str(path)): _values(str(path), values)
-                for path, values in _mapping("over", plain).items()
+                for path, values in _mapping("over", {"over": ranges}).items()
                 if not _sets(settings, spec.resolve(str(path)))
             }
             for combination in crossed(over):
@@ -242,10 +254,11 @@ def _claim(name: str, text: Any, arms: Mapping[str, Arm]) -> Claim:
     sides = []
     for side in (match[1], match[3]):
         arm, _, value = side.partition("@")
-        if arm not in arms:
-            raise unknown(f"claims.{name}: arm", arm, arms)
+        if arm not in (*arms, *BASELINES):
+            raise unknown(f"claims.{name}: arm", arm, [*arms, *BASELINES])
         if value:
-            known = [str(v) for values in arms[arm].over.values() for v in values]
+            over = arms[arm].over if arm in arms else {}
+            known = [str(v) for values in over.values() for v in values]
             if value not in known:
                 raise unknown(f"claims.{name}: value of over", value, known)
         sides.append(Side(arm, value))

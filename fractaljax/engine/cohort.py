@@ -5,6 +5,7 @@ the validation data those that are spent leave, and as soon as one wave fewer wi
 moves together. The chunk is never changed: a member reads the same beside any neighbours.
 """
 
+import dataclasses
 import functools
 import math
 import time
@@ -17,12 +18,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fractaljax.engine import descent, growth, plan, program
+from fractaljax.engine import descent, growth, plan, program, train
 from fractaljax.engine.program import PIXELS
 from fractaljax.engine.streams import shared_draws
 from fractaljax.engine.train import check_precision
+from fractaljax.engine.update import masked
 from fractaljax.errors import FractaljaxError
-from fractaljax.spec import Spec, build
+from fractaljax.spec import Part, Spec, build
 from fractaljax.types import Array, Data, State, Tree
 
 SAVE_EVERY_S = 30.0
@@ -156,6 +158,59 @@ def evaluate(
         for point, weights in zip(points, params, strict=True)
     ]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def extrema(
+    spec: Spec, names: Sequence[str], points: np.ndarray, found: Sequence[Member]
+) -> np.ndarray:
+    """Share of the hidden units that are dead or saturated in the end, `[P]`, as the Spec's `where`
+    has it (default: as usual); NaN where the model has no masks."""
+    share = np.full(len(points), np.nan)
+    usual = spec if spec.where else dataclasses.replace(spec, growth=(Part("embedded"),), when=None)
+    known = [i for i, name in enumerate(names) if name in usual.paths()]
+    extreme = growth.extreme_share(usual, tuple(names[i] for i in known))
+    for i, member in enumerate(found):
+        if member.masks:
+            values = jnp.asarray(points[i, known], spec.dtype)
+            share[i] = extreme(values, member.params, member.masks)
+    return share
+
+
+def gradient_flow(spec: Spec, names: Sequence[str], points: np.ndarray) -> dict[str, np.ndarray]:
+    """Norm of the gradient on the training data before the first step, a layer, `[P]` each; of
+    weights that exist."""
+    names = tuple(spec.traced(name) for name in names)
+    flow = _flow(spec, names)
+    words = program.identity_words(spec, points)
+    rows = [
+        jax.device_get(flow(jnp.asarray(point, spec.dtype), word))
+        for point, word in zip(points, words, strict=True)
+    ]
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+@functools.lru_cache(maxsize=16)
+def _flow(spec: Spec, names: tuple[str, ...]) -> Callable[..., dict[str, Array]]:
+    """`(values [A], words) -> layer -> norm` of one network."""
+    common = program.common_of(spec, names)
+
+    def norms(values: Array, words: Array) -> dict[str, Array]:
+        hparams = dict(zip(names, values, strict=True))
+        draws = train.drawn(spec, common, hparams, words)
+        state = train.begin(spec, hparams, draws)
+        grads = jax.grad(lambda p: descent.loss(spec, hparams, p, draws.whole))(state.params)
+        if state.anatomy:
+            grads = masked(grads, state.anatomy.masks)
+        return {name: jnp.linalg.norm(own["kernel"]) for name, own in grads.items()}
+
+    jitted, compiled = jax.jit(norms), []
+
+    def run(values: Array, words: Array) -> dict[str, Array]:
+        if not compiled:
+            compiled.append(program.lowered(spec, names, jitted, values, words).compile())
+        return compiled[0](values, words)
+
+    return run
 
 
 @functools.lru_cache(maxsize=16)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from fractaljax.engine import descent
 from fractaljax.engine.descent import Hparams
-from fractaljax.engine.streams import Draws
+from fractaljax.engine.streams import Draws, shared_draws
 from fractaljax.engine.update import held, masked, updated
 from fractaljax.errors import at
 from fractaljax.spec import Spec, build
@@ -113,6 +113,23 @@ def counts(anatomy: Anatomy) -> tuple[Array, Array, Array]:
     units = [jnp.sum(anatomy.masks[name]["bias"], dtype=jnp.int32) for name in hidden]
     none = jnp.zeros((), jnp.int32)
     return edges, sum(units, none), sum(((u > 0).astype(jnp.int32) for u in units), none)
+
+
+@functools.lru_cache(maxsize=16)
+def extreme_share(spec: Spec, names: tuple[str, ...]) -> Callable[[Array, Tree, Tree], Array]:
+    """`(values [A], params, masks)` -> share of the hidden units that are sites, on the training
+    data that all share."""
+    draws = shared_draws(spec)
+
+    def share(values: Array, params: Tree, masks: Tree) -> Array:
+        hparams, blank = dict(zip(names, values, strict=True)), jnp.zeros((), jnp.int32)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.int8), params)
+        anatomy = Anatomy(masks, zeros, zeros, blank, blank, blank)
+        moment = _moment(spec, hparams, draws, blank)
+        sites = build(spec, "where", hparams)(Network(params, (), anatomy), moment)
+        return jnp.sum(sites.high | sites.low) / jnp.maximum(counts(anatomy)[1], 1)
+
+    return jax.jit(share)
 
 
 def _asked(

@@ -1,6 +1,6 @@
 """Growing networks put to the test: arms of an experiment, trained as batches, and its verdicts.
 
-DIR/experiment.yaml                  the experiment; another one is refused
+DIR/study.yaml                       the experiment; another one is refused
 DIR/arms/ARM/[RUNG/]members.csv      a line a member: over, seed, readings, scores; written last
 DIR/arms/ARM/[RUNG/]ledger.csv       a line an event of a member
 DIR/arms/ARM/[RUNG/]curves.npz       CURVES of every epoch, [M, E]
@@ -13,6 +13,7 @@ import json
 import logging
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from flax import traverse_util
 
 from fractaljax import config
 from fractaljax.analysis import paired
-from fractaljax.config.arms import Arm, Experiment, Side
+from fractaljax.config.arms import Arm, Experiment, Side, parse_arms
 from fractaljax.engine import cohort, growth, plan
 from fractaljax.engine.streams import shared_draws
 from fractaljax.errors import FractaljaxError, at, unknown
@@ -33,7 +34,7 @@ from fractaljax.store.claims import Claims
 
 log = logging.getLogger("fractaljax")
 ARMS, MEMBERS, LEDGER, CURVES = "arms", "members.csv", "ledger.csv", "curves.npz"
-BEST, EXPERIMENT = "best", "experiment.yaml"
+BEST = "best"
 MAY_DIFFER = ("question", "claims", "margin", "measure")  # of the folder's: nothing trained again
 
 
@@ -139,6 +140,20 @@ def tasks(experiment: Experiment, folder: Path) -> list[Task]:
     return found
 
 
+def read(folder: Path) -> Experiment:
+    """The experiment of a folder.
+
+    Raises:
+        FractaljaxError: there is none.
+    """
+    if not (folder / files.STUDY).is_file():
+        raise FractaljaxError(f"{folder}: no experiment here (there is no {folder / files.STUDY})")
+    tree = files.read_tree(folder / files.STUDY)
+    if "arms" not in tree:
+        raise FractaljaxError(f"{folder}: holds a study, not an experiment with arms")
+    return parse_arms(tree, folder.name)
+
+
 def rows(experiment: Experiment, folder: Path) -> list[Row]:
     """All members that are there."""
     return [row for arm in experiment.arms for row in _rows_of(experiment, folder, arm) or []]
@@ -146,13 +161,18 @@ def rows(experiment: Experiment, folder: Path) -> list[Row]:
 
 def judge(experiment: Experiment, found: Sequence[Row]) -> list[Judged]:
     """Every claim, at every value of `over` where it names none."""
-    judged = []
+    judged, known = [], baselines(experiment)
     for claim in experiment.claims:
-        sides = [_values(found, side, experiment.measure) for side in (claim.one, claim.other)]
+        sides = [
+            {"": dict.fromkeys(experiment.seeds, known[side.arm])}
+            if side.arm in known
+            else _values(found, side, experiment.measure)
+            for side in (claim.one, claim.other)
+        ]
         places = list(sides[0]) if not claim.one.at else [next(iter(sides[0]), "")]
-        for place in places:
-            one = sides[0].get(place, {})
-            other = sides[1].get(place) or (
+        for rung in places:
+            one = sides[0].get(rung, {})
+            other = sides[1].get(rung) or (
                 next(iter(sides[1].values()), {}) if len(sides[1]) == 1 else {}
             )
             seeds = sorted(set(one) & set(other))
@@ -162,9 +182,18 @@ def judge(experiment: Experiment, found: Sequence[Row]) -> list[Judged]:
             text = f"{_told(claim.one)} {claim.relation} {_told(claim.other)}"
             verdict = paired.verdict(difference, claim.relation, experiment.margin)
             judged.append(
-                Judged(claim.name, text, "" if claim.one.at else place, difference, verdict)
+                Judged(claim.name, text, "" if claim.one.at else rung, difference, verdict)
             )
     return judged
+
+
+def baselines(experiment: Experiment) -> dict[str, float]:
+    """Accuracy on the test data of guessing, and of always naming the class that is most frequent
+    in training."""
+    data = shared_draws(next(iter(experiment.arms.values())).spec).data
+    frequent = int(np.argmax(np.asarray(data.y).sum(axis=0)))
+    share = float(np.mean(np.argmax(np.asarray(data.test.y), axis=1) == frequent))
+    return {"chance": 1 / data.y.shape[1], "majority": share}
 
 
 def ledger(folder: Path) -> list[dict[str, str]]:
@@ -223,6 +252,8 @@ def _write(
     length = cohort.epoch_length(task.spec)
     test = shared_draws(task.spec).data.test
     scores = cohort.evaluate(task.spec, names, points, [m.params for m in found], test)
+    flow = cohort.gradient_flow(task.spec, names, points)
+    extreme = cohort.extrema(task.spec, names, points, found)
     shown = list(task.axes)
     lines, events = [], []
     columns = growth.columns(task.spec)
@@ -237,6 +268,9 @@ def _write(
         readings["kept_edges"] = float(
             sum(np.sum(own["kernel"]) for own in member.masks.values()) if member.masks else np.nan
         )
+        readings["density"] = readings["edges"] / _possible(task.spec) if member.masks else np.nan
+        readings["extrema"] = float(extreme[i])
+        readings |= {f"gradient_{layer}": float(norms[i]) for layer, norms in flow.items()}
         readings["edges_grown"] = float(after[-1] - before[0]) if len(steps) else 0.0
         readings["first_event"] = float(steps[0] // length) if len(steps) else 0.0
         readings["last_event"] = float(steps[-1] // length) if len(steps) else 0.0
@@ -251,7 +285,7 @@ def _write(
         name: np.stack([_padded(m.curves[name], experiment.epochs) for m in found])
         for name in cohort.CURVES
     }
-    places = [_place(dict(zip(shown, line, strict=False)) | task.fixed) for line in lines]
+    places = [place(dict(zip(shown, line, strict=False)) | task.fixed) for line in lines]
     seeds = np.array([line[len(shown)] for line in lines])
     files.write_arrays(task.folder / CURVES, {"seed": seeds, "over": np.array(places), **padded})
     losses = [member.readings["validation_loss"] for member in found]
@@ -286,10 +320,18 @@ def _points(
     found = []
     for rung in crossed(task.axes):
         for seed in experiment.seeds:
-            readings = taken.get((_place(rung | task.fixed), seed)) or taken.get(("", seed), {})
+            readings = taken.get((place(rung | task.fixed), seed)) or taken.get(("", seed), {})
             extra = [readings.get(reading, 1.0) for reading in task.arm.takes.values()]
             found.append([*rung.values(), float(seed), *extra])
     return names, np.array(found, float)
+
+
+def _possible(spec: Spec) -> int:
+    """Edges of a masked network whose levels are those of its start, at density 1."""
+    data, model = shared_draws(spec).data, dict(spec.model.args)
+    levels = [units for units in model["start"] or model["widths"] if units]
+    sizes = [data.x.shape[1], *levels, data.y.shape[1]]
+    return sum(a * b for a, b in pairwise(sizes))
 
 
 def _taken(
@@ -303,7 +345,7 @@ def _taken(
         for reading in task.arm.takes.values():
             if reading not in row.readings:
                 raise unknown(f"arms.{task.arm.name}.take: reading", reading, row.readings)
-        found[_place(row.over), row.seed] = row.readings
+        found[place(row.over), row.seed] = row.readings
     return found
 
 
@@ -331,13 +373,13 @@ def _values(found: Sequence[Row], side: Side, measure: str) -> dict[str, dict[in
             continue
         if measure not in row.readings:
             raise unknown("measure", measure, row.readings)
-        place = _place(row.over)
-        if not side.at or side.at in (place, *(str(v) for v in row.over.values())):
-            values.setdefault(place, {})[row.seed] = row.readings[measure]
+        rung = place(row.over)
+        if not side.at or side.at in (rung, *(str(v) for v in row.over.values())):
+            values.setdefault(rung, {})[row.seed] = row.readings[measure]
     return values
 
 
-def _place(over: Mapping[str, Any]) -> str:
+def place(over: Mapping[str, Any]) -> str:
     """A rung in words, the same for 1 and 1.0."""
     return ", ".join(f"{path}={_word(value)}" for path, value in sorted(over.items()))
 

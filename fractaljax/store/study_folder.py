@@ -120,6 +120,12 @@ def read_tree(path: Path) -> dict[str, Any]:
     return found
 
 
+def write_text(path: Path, text: str) -> None:
+    """A text file."""
+    with disk.on_disk(path):
+        disk.replace(path, text)
+
+
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """An npz file."""
     content = io.BytesIO()

@@ -1,0 +1,197 @@
+"""The verb of growing networks: `grow`, and what it says of an experiment's folder."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fractaljax.cli.progress import Gauge, Stopper, duration
+from fractaljax.cli.study import add_numeric, clean, numeric
+from fractaljax.errors import FractaljaxError
+
+log = logging.getLogger("fractaljax")
+GROW = """examples:
+  fractaljax grow configs/growth/cliff_rescue.yaml
+  fractaljax grow configs/growth/ladder.yaml seeds=32 epochs=20 --out outputs/ladder
+  fractaljax grow configs/growth/rules.yaml snapshots=true
+  fractaljax grow seeds configs/growth/seeds.yaml
+  fractaljax grow resume outputs/growth/rules/arms/patches/snapshots/seed_0/epoch_00010.yaml
+
+Trains every arm of an experiment with every seed, arms as batches, compares them seed by seed and
+says of every claim whether it is supported. The same command goes on where it stopped; several
+processes may share a folder. `fractaljax report DIR` draws it again."""
+MOST_LINES = 12  # of curves, above which only those of whole arms are drawn
+
+
+def add_grow(parser: argparse.ArgumentParser) -> None:
+    what = "a YAML experiment, as in configs/growth; or `seeds STUDY`, or `resume SNAPSHOT`"
+    parser.add_argument("words", nargs="+", metavar="EXPERIMENT", help=what)
+    parser.add_argument("--out", metavar="DIR", help="folder (default: outputs/growth/NAME)")
+    add_numeric(parser)
+
+
+def grow(arguments: argparse.Namespace) -> int:
+    """Trains what is missing of an experiment, then tells."""
+    first, *rest = arguments.words
+    if first == "seeds":
+        return _seeds(rest, arguments)
+    if first == "resume":
+        return _resume(rest, arguments)
+    from fractaljax.config.arms import read_arms
+    from fractaljax.families import growth as family
+
+    experiment = read_arms(first, rest)
+    out = Path(arguments.out or Path("outputs") / "growth" / clean(experiment.name))
+    with Stopper("look at the validation data") as stopper, Gauge("grow", "compiling") as gauge:
+
+        def on_look(progress: Any) -> None:
+            look = progress.cohort
+            done = progress.number - 1 + (look.epoch / look.epochs if look.alive else 1.0)
+            gauge.show(done, progress.tasks, note(progress))
+            stopper.check()
+
+        elsewhere = family.run(experiment, out, numeric=numeric(arguments), on_look=on_look)
+    if elsewhere:
+        log.warning(
+            "%s: another process is still at %s; when it is done: fractaljax report %s",
+            out,
+            ", ".join(elsewhere),
+            out,
+        )
+    tell(out)
+    print(out)
+    return 0
+
+
+def note(progress: Any) -> str:
+    """What the gauge says of a batch."""
+    look = progress.cohort
+    rate = look.trained / max(look.seconds, 1e-9)
+    left = look.alive * (look.epochs - look.epoch) / max(rate, 1e-9)
+    return (
+        f"{progress.task} ({progress.number} of {progress.tasks}): epoch {look.epoch:,} of "
+        f"{look.epochs:,}, {look.alive} networks, {rate:,.1f} epochs/s, {duration(left)} left of it"
+    )
+
+
+def tell(folder: Path) -> None:
+    """Tables and pictures of an experiment, from disk."""
+    from fractaljax.families import growth_report
+    from fractaljax.view import arms as view
+
+    told = growth_report.report(folder)
+    e = told.experiment
+    label = e.measure.replace("_", " ")
+    if not told.values:
+        raise FractaljaxError(f"{folder}: no arm is done yet")
+    if told.over and told.rungs:
+        values = [v for rungs in told.rungs.values() for v in rungs]
+        wide = min(values) > 0 and max(values) > 20 * min(values)
+        view.ladder(
+            told.rungs,
+            folder / "arms.png",
+            title=e.question,
+            label=label,
+            over=told.over,
+            logarithmic=wide,
+        )
+    else:
+        marks = told.baselines if e.measure == "test_accuracy" else None
+        view.dots(told.values, folder / "arms.png", title=e.question, label=label, marks=marks)
+    shown = dict(list(told.curves.items())[:MOST_LINES])
+    view.curves(shown, told.events, folder / "curves.png", e.name.replace("_", " "))
+    _networks(folder)
+    for name, values in told.values.items():
+        finite = values[np.isfinite(values)]
+        mean = f"{finite.mean():.4f}" if len(finite) else "never finite"
+        log.info("%s: %s %s (%d seeds)", name, label, mean, len(values))
+    for j in told.judged:
+        d = j.difference
+        log.info(
+            "%s%s: %s: %+.4f (%+.4f to %+.4f)",
+            j.text,
+            f" ({j.at})" if j.at else "",
+            j.verdict,
+            d.mean,
+            d.low,
+            d.high,
+        )
+    for arm in told.missing:
+        log.warning("%s: not done yet", arm)
+
+
+def _networks(folder: Path) -> None:
+    """The network of every arm that was kept at its events."""
+    from fractaljax.families import snapshots
+    from fractaljax.types import KINDS
+    from fractaljax.view import arms, network
+
+    for kept in sorted(folder.glob("arms/**/snapshots/seed_*")):
+        found = [snapshots.load_snapshot(path) for path in sorted(kept.glob("*.yaml"))]
+        if not found:
+            continue
+        states = [_drawn(snapshot) for snapshot in found]
+        arm = kept.parent.parent
+        title = f"{arm.name}, {kept.name.replace('_', ' ')}"
+        network.picture(states[-6:], arm / "network.png", names=KINDS, title=title)
+        network.animation(states, arm / "network.gif", names=KINDS, title=title)
+        last = found[-1]
+        events = np.asarray(last.state.anatomy.ledger)[: int(last.state.anatomy.events)]
+        arms.table(last.columns, events.tolist(), arm / "ledger.png", f"ledger of {title}")
+
+
+def _drawn(snapshot: Any) -> Any:
+    from fractaljax.view.network import Drawn
+
+    state = snapshot.state
+
+    def kernels(tree: Any) -> dict[str, np.ndarray]:
+        return {name: np.asarray(own["kernel"]) for name, own in tree.items()}
+
+    a = state.anatomy
+    events = np.asarray(a.ledger)[: int(a.events), 0]
+    return Drawn(
+        snapshot.epoch,
+        kernels(state.params),
+        kernels(a.masks),
+        kernels(a.kind),
+        kernels(a.born),
+        {name: np.asarray(own["bias"]) for name, own in a.masks.items()},
+        int(events[-1]) if len(events) else 0,
+    )
+
+
+def _resume(words: list[str], arguments: argparse.Namespace) -> int:
+    from fractaljax.families import snapshots
+
+    if len(words) != 1:
+        raise FractaljaxError("grow resume: takes one snapshot, the .yaml of it")
+    snapshot = snapshots.load_snapshot(words[0])
+    member = snapshots.resume(snapshot, chunk=numeric(arguments).chunk)
+    readings = ", ".join(f"{name} {value:.6g}" for name, value in member.readings.items())
+    print(f"from epoch {snapshot.epoch}: {readings}")
+    return 0
+
+
+def _seeds(words: list[str], arguments: argparse.Namespace) -> int:
+    from fractaljax.config.finder import read_finder
+    from fractaljax.families import finder as family
+
+    if not words:
+        raise FractaljaxError("grow seeds: takes a YAML study, as configs/growth/seeds.yaml")
+    study = read_finder(words[0], words[1:])
+    out = Path(arguments.out or Path("outputs") / "growth" / clean(study.name))
+    with Stopper("look at the validation data") as stopper, Gauge("seeds", "compiling") as gauge:
+
+        def on_look(progress: Any) -> None:
+            look = progress.cohort
+            done = progress.number - 1 + (look.epoch / look.epochs if look.alive else 1.0)
+            gauge.show(done, progress.tasks, note(progress))
+            stopper.check()
+
+        family.find(study, out, numeric=numeric(arguments), on_look=on_look)
+    print(family.summary(study, out), end="")
+    print(out)
+    return 0
