@@ -13,6 +13,8 @@ arms:
   random:                          # as many edges as the arm `grown` of the same seed, at random
     growth: random
     take: {from: grown, growth.random.edges: edges_grown}
+  bootstrapped:                    # from the network of another arm of the same seed
+    start: {from: static, by: decisive, top: 20}
 claims: {rescue: grown > static, place: grown > random, enough: static@0.02 ~ static@0.1}
 margin: 0.01                       # differences of `measure` below this are none
 """
@@ -53,6 +55,8 @@ NOT_READ = {  # -> what to do instead
     "axes": "an experiment has no window; it has over",
     "window": "an experiment has no window; it has over",
 }
+START = {"from": "", "by": "decisive", "top": 20, "second": 10, "strong": 0.7, "weak": 0.3}
+BY = ("decisive", "copy")  # how an arm starts from the networks of another one
 TAKE = "take"  # of an arm: the arm, and path -> reading of its member of the same seed
 BASELINES = (
     "chance",
@@ -71,6 +75,7 @@ class Arm(NamedTuple):
     over: dict[str, tuple[Any, ...]]  # canonical path -> values
     source: str  # the arm whose readings it takes; "" for none
     takes: dict[str, str]  # canonical path -> name of a reading
+    start: dict[str, Any]  # as START: whose networks it starts from, and how; {} for its own
 
 
 class Side(NamedTuple):
@@ -209,6 +214,7 @@ def _arms(plain: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Arm]
             check_mapping("an arm", block or {})
             own = dict(block or {})
             take, ranges = own.pop(TAKE, {}), own.pop("over", plain["over"]) or {}
+            begin = _start(own.pop("start", {}), arms)
             settings, extra = canonical(own), [k for k in own if k in NOT_READ]
             if extra:
                 raise FractaljaxError(f"{extra[0]} is not read: {NOT_READ[extra[0]]}")
@@ -223,7 +229,9 @@ def _arms(plain: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Arm]
             for combination in crossed(over):
                 spec.updated(combination)
             source, takes = _takes(take, arms, spec)
-            arms[str(name)] = Arm(str(name), spec, over, source, takes)
+            if begin and (over or arms[begin["from"]].over):
+                raise FractaljaxError("start: not where over has values; they are other networks")
+            arms[str(name)] = Arm(str(name), spec, over, source, takes, begin)
     return arms
 
 
@@ -235,6 +243,25 @@ def _takes(take: Any, arms: Mapping[str, Arm], spec: Spec) -> tuple[str, dict[st
     if source not in arms:
         raise unknown(f"{TAKE}.from: arm before this one", source, arms)
     return source, {spec.traced(str(k)): str(v) for k, v in take.items() if k != "from"}
+
+
+def _start(block: Any, arms: Mapping[str, Arm]) -> dict[str, Any]:
+    check_mapping("start", block)
+    if not block:
+        return {}
+    for key in block:
+        if key not in START:
+            raise unknown("setting", f"start.{key}", [f"start.{k}" for k in START])
+    found = START | dict(block)
+    if found["from"] not in arms:
+        raise unknown("start.from: arm before this one", str(found["from"]), arms)
+    if found["by"] not in BY:
+        raise unknown("start.by", str(found["by"]), BY)
+    for key in ("top", "second"):
+        found[key] = _whole(f"start.{key}", found[key], 0, 10**6)
+    for key in ("strong", "weak"):
+        found[key] = _number(f"start.{key}", found[key])
+    return found
 
 
 def _sets(settings: Mapping[str, Any], path: str) -> bool:

@@ -61,6 +61,13 @@ class Checkpoint(Protocol):
     def save(self, arrays: Mapping[str, np.ndarray]) -> None: ...
 
 
+Start = tuple[Tree, Tree]  # params and masks
+
+
+def _kind(leaf: Array) -> tuple[tuple[int, ...], str]:
+    return tuple(leaf.shape), str(leaf.dtype)
+
+
 class _Wave(NamedTuple):
     """One chunk a device; `ids` are -1 where there is no member any more."""
 
@@ -88,6 +95,7 @@ def train_cohort(
     compact: bool = True,
     on_look: Callable[[Progress], Any] | None = None,
     on_event: Callable[[int, int, State], Any] | None = None,
+    starts: Sequence[Start] | None = None,
 ) -> list[Member]:
     """Trains one network a point, each until its early stopping ends it.
 
@@ -101,6 +109,7 @@ def train_cohort(
         compact: whether members that ended make room; off only to measure what it saves.
         on_look: called after every look; whatever it raises ends the training, which is kept.
         on_event: called with member, epoch and state of each that has grown since the last look.
+        starts: weights and masks of each member before its first step, instead of its own draw.
 
     Raises:
         FractaljaxError: precision, names or values are not possible, before anything compiles.
@@ -111,7 +120,7 @@ def train_cohort(
     cohort = _Cohort(spec, names, points, chunk, mesh, compact, on_event)
     saved = checkpoint.load() if checkpoint else None
     if saved is None or not cohort.restore(saved):
-        cohort.start()
+        cohort.start(starts)
     began, clock = time.perf_counter(), time.perf_counter()
     try:
         while cohort.alive:
@@ -174,6 +183,22 @@ def extrema(
             values = jnp.asarray(points[i, known], spec.dtype)
             share[i] = extreme(values, member.params, member.masks)
     return share
+
+
+def drawn(spec: Spec, names: Sequence[str], points: np.ndarray) -> list[Start]:
+    """Weights and masks of members before their first step."""
+    found = tuple(spec.traced(name) for name in names)
+    common, words = program.common_of(spec, found), program.identity_words(spec, points)
+
+    def begin(values: Array, words: Array) -> Start:
+        hparams = dict(zip(found, values, strict=True))
+        state = train.begin(spec, hparams, train.drawn(spec, common, hparams, words))
+        return state.params, state.anatomy.masks if state.anatomy else ()
+
+    points = points.astype(spec.dtype)
+    lowered = program.lowered(spec, found, jax.jit(begin), points[0], words[0])
+    compiled = lowered.compile()
+    return [jax.device_get(compiled(*row)) for row in zip(points, words, strict=True)]
 
 
 def gradient_flow(spec: Spec, names: Sequence[str], points: np.ndarray) -> dict[str, np.ndarray]:
@@ -270,10 +295,22 @@ class _Cohort:
     def alive(self) -> int:
         return len(self._points) - len(self.ended)
 
-    def start(self) -> None:
+    def start(self, starts: Sequence[Start] | None = None) -> None:
         """All members before their first step."""
         for ids in self._dealt(np.arange(len(self._points))):
-            self._waves.append(_Wave(ids, self._programs.begin(*self._placed(ids))))
+            state = self._programs.begin(*self._placed(ids))
+            if starts is not None:
+                own = [starts[max(int(i), 0)] for i in ids]
+                params, masks = jax.tree.map(lambda *leaves: np.stack(leaves), *own)
+                anatomy = state.anatomy._replace(masks=masks)
+                watch = state.watch._replace(
+                    kept=state.watch.kept._replace(params=params, masks=masks)
+                )
+                state = state._replace(params=params, anatomy=anatomy, watch=watch)
+                if (found := jax.tree.map(_kind, state)) != jax.tree.map(_kind, self._first()):
+                    raise FractaljaxError(f"starts: other shapes than this network's: {found}")
+                state = self._put(state)
+            self._waves.append(_Wave(ids, state))
         self.whole = True
 
     def advance(self) -> None:

@@ -29,7 +29,8 @@ def begin(spec: Spec, draws: Draws, hparams: Hparams, params: Tree) -> Tree:
     if model.masks is None:
         return ()
     masks = model.masks(draws.weights)
-    rows = build(spec, "when", hparams).most if spec.growth else 0
+    # at least one row: arrays of no size lose their place on the devices
+    rows = build(spec, "when", hparams).most if spec.growth else 1
     return Anatomy(
         masks,
         jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.int32), params),

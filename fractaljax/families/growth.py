@@ -5,6 +5,7 @@ DIR/arms/ARM/[RUNG/]members.csv      a line a member: over, seed, readings, scor
 DIR/arms/ARM/[RUNG/]ledger.csv       a line an event of a member
 DIR/arms/ARM/[RUNG/]curves.npz       CURVES of every epoch, [M, E]
 DIR/arms/ARM/[RUNG/]snapshots/       the first seed at its events
+DIR/arms/ARM/networks.npz            of every seed, where another arm starts from them
 DIR/arms/ARM/[RUNG/]best/            the network of the best validation loss, with its masks
 """
 
@@ -26,7 +27,7 @@ from fractaljax.config.arms import Arm, Experiment, Side, parse_arms
 from fractaljax.engine import cohort, growth, plan
 from fractaljax.engine.streams import shared_draws
 from fractaljax.errors import FractaljaxError, at, unknown
-from fractaljax.families import members, snapshots
+from fractaljax.families import members, snapshots, transplant
 from fractaljax.families.members import FREE, Numeric
 from fractaljax.spec import Spec, crossed
 from fractaljax.store import study_folder as files
@@ -34,7 +35,7 @@ from fractaljax.store.claims import Claims
 
 log = logging.getLogger("fractaljax")
 ARMS, MEMBERS, LEDGER, CURVES = "arms", "members.csv", "ledger.csv", "curves.npz"
-BEST = "best"
+BEST, NETWORKS = "best", "networks.npz"
 MAY_DIFFER = ("question", "claims", "margin", "measure")  # of the folder's: nothing trained again
 
 
@@ -115,8 +116,10 @@ def run(
                 if on_look:
                     on_look(Progress(name, number, len(work), look))
 
-            if task.arm.source and not _rows_of(experiment, folder, task.arm.source):
-                elsewhere.append(f"{name} (waits for {task.arm.source})")
+            needed = {task.arm.source, task.arm.start.get("from", "")} - {""}
+            waits = [arm for arm in sorted(needed) if _rows_of(experiment, folder, arm) is None]
+            if waits:
+                elsewhere.append(f"{name} (waits for {waits[0]})")
             else:
                 _train(experiment, task, folder, numeric, heard)
             claims.release(zlib.crc32(name.encode()))
@@ -227,6 +230,7 @@ def _train(
     if experiment.snapshots:
         keep = functools.partial(snapshots.keep, task.spec, names, points, task.folder)
     with at(f"arms.{task.arm.name}"):
+        starts = _starts(experiment, task, folder, names, points)
         found = cohort.train_cohort(
             task.spec,
             names,
@@ -236,6 +240,7 @@ def _train(
             checkpoint=running,
             on_look=on_look,
             on_event=keep,
+            starts=starts,
         )
     _write(experiment, task, names, points, found)
     running.discard()
@@ -288,15 +293,68 @@ def _write(
     places = [place(dict(zip(shown, line, strict=False)) | task.fixed) for line in lines]
     seeds = np.array([line[len(shown)] for line in lines])
     files.write_arrays(task.folder / CURVES, {"seed": seeds, "over": np.array(places), **padded})
+    if any(arm.start.get("from") == task.arm.name for arm in experiment.arms.values()):
+        files.write_arrays(task.folder / NETWORKS, _networks(seeds, found))
     losses = [member.readings["validation_loss"] for member in found]
     if np.isfinite(losses).any():
-        _write_best(task, names, points, found, int(np.nanargmin(losses)))
+        best = int(np.nanargmin(losses))
+        judged = {f"test_{name}": float(score[best]) for name, score in scores.items()}
+        _write_best(task, names, points, found, best, judged)
     table = [(*line[:-1], *(line[-1][name] for name in told)) for line in lines]
     files.write_table(task.folder / MEMBERS, (*shown, "seed", *told), table)
 
 
+def _networks(seeds: np.ndarray, found: Sequence[cohort.Member]) -> dict[str, np.ndarray]:
+    """Weights and masks of all members by `seed/layer/name`."""
+    arrays: dict[str, np.ndarray] = {}
+    for seed, member in zip(seeds, found, strict=True):
+        weights: Any = traverse_util.flatten_dict(member.params, sep="/")
+        masks: Any = traverse_util.flatten_dict(member.masks, sep="/")
+        arrays |= {f"{seed}/{name}": leaf for name, leaf in weights.items()}
+        arrays |= {f"{files.MASK}{seed}/{name}": leaf for name, leaf in masks.items()}
+    return arrays
+
+
+def _starts(
+    experiment: Experiment, task: Task, folder: Path, names: Sequence[str], points: np.ndarray
+) -> list[cohort.Start] | None:
+    """What the members start from: the networks of another arm of the same seeds."""
+    how = task.arm.start
+    if not how:
+        return None
+    path = folder / ARMS / how["from"] / NETWORKS
+    arrays = files.read_arrays(path)
+    if arrays is None:
+        raise FractaljaxError(f"{path} is missing or damaged: remove {path.parent / MEMBERS}")
+    found = []
+    data = shared_draws(task.spec).data
+    own = cohort.drawn(task.spec, names, points)
+    for point, (params, masks) in zip(points, own, strict=True):
+        seed = int(dict(zip(names, point, strict=True))["seed"])
+        old = _tree(arrays, f"{seed}/"), _tree(arrays, f"{files.MASK}{seed}/")
+        if how["by"] == "copy":
+            side, fine = (round(t[min(t)]["kernel"].shape[0] ** 0.5) for t in (old[0], params))
+            found.append(transplant.transplant(*transplant.finer(*old, side, fine), params))
+        else:
+            settings = {key: how[key] for key in ("top", "second", "strong", "weak")}
+            spread = np.asarray(data.x).std(axis=0)
+            found.append(transplant.decisive(old[0], params, masks, spread, **settings))
+    return found
+
+
+def _tree(arrays: Mapping[str, np.ndarray], prefix: str) -> Any:
+    """The arrays of a prefix as a tree."""
+    flat = {n.removeprefix(prefix): leaf for n, leaf in arrays.items() if n.startswith(prefix)}
+    return traverse_util.unflatten_dict(flat, sep="/")
+
+
 def _write_best(
-    task: Task, names: Sequence[str], points: np.ndarray, found: Sequence[cohort.Member], i: int
+    task: Task,
+    names: Sequence[str],
+    points: np.ndarray,
+    found: Sequence[cohort.Member],
+    i: int,
+    scores: Mapping[str, float],
 ) -> None:
     weights: Any = traverse_util.flatten_dict(found[i].params, sep="/")
     masks: Any = traverse_util.flatten_dict(found[i].masks, sep="/") if found[i].masks else {}
@@ -307,8 +365,9 @@ def _write_best(
         "paths": {name: name for name in names},
         "scaling": members.scaling(task.spec),
         "training": config.training_tree(task.spec),
+        **scores,
     }
-    arrays = {**weights, **{f"mask:{name}": mask for name, mask in masks.items()}}
+    arrays = {**weights, **{files.MASK + name: mask for name, mask in masks.items()}}
     files.write_network(task.folder / BEST, arrays, about)
 
 

@@ -40,7 +40,8 @@ class Network:
 
 
 def load_model(folder: str | Path) -> Network:
-    """The network in a folder of a search: `.../best_trial` or `.../retrain/seed_1`.
+    """The network in a folder of a search, `.../best_trial` or `.../retrain/seed_1`, or of an arm,
+    `.../arms/grown/best`.
 
     Raises:
         FractaljaxError: there is none, or it is damaged.
@@ -49,6 +50,11 @@ def load_model(folder: str | Path) -> Network:
     spec = to_training(canonical(about["training"]))
     plan.prepare(spec.dtype)
     params = traverse_util.unflatten_dict(
-        {name: jnp.asarray(leaf) for name, leaf in weights.items()}, sep="/"
+        {
+            name: jnp.asarray(leaf)
+            for name, leaf in weights.items()
+            if not name.startswith(files.MASK)
+        },
+        sep="/",
     )
     return Network(spec, params, about)

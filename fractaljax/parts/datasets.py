@@ -36,6 +36,7 @@ def digits(
     batch: int = 0,
     sampling: str = "",
     scaling: str = "standard",
+    pool: int = 1,
     validation: int = 0,
     test: int = 0,
 ) -> Problem:
@@ -48,6 +49,7 @@ def digits(
         batch: points of a minibatch; 0 is full batch. The loss that is shown is always on all.
         sampling: of minibatches: replacement, distinct, epochs or passes.
         scaling: of pixels: `standard`, mean 0 and deviation 1 over all of them; `unit`, 0 to 1.
+        pool: squares of so many pixels by so many become their mean: 2 gives 4 x 4, 4 gives 2 x 2.
         validation, test: points held out to decide when training stops, and to judge it; drawn by
             the key of the data.
 
@@ -55,7 +57,9 @@ def digits(
         FractaljaxError: a bad argument; when the data are read, scikit-learn is missing.
     """
     split = _split(points, validation, test)
-    return _problem(functools.partial(read_digits, scaling), split, loss, batch, sampling, scaling)
+    _check_pool(pool)
+    source = functools.partial(read_digits, scaling, pool)
+    return _problem(source, split, loss, batch, sampling, scaling)
 
 
 @register("problem", "tfds")
@@ -69,6 +73,7 @@ def tfds(
     batch: int = 0,
     sampling: str = "",
     scaling: str = "standard",
+    pool: int = 1,
     validation: int = 0,
     test_split: str = "",
 ) -> Problem:
@@ -90,6 +95,7 @@ def tfds(
         batch: points of a minibatch; 0 is full batch. The loss that is shown is always on all.
         sampling: of minibatches: replacement, distinct, epochs or passes.
         scaling: of pixels: `standard`, mean 0 and deviation 1 over all of `split`; `unit`, 0 to 1.
+        pool: squares of so many pixels by so many become their mean.
         validation: points of `split` held out to decide when training stops; drawn by the key of
             the data.
         test_split: as `split`, of the points that judge a training once it has ended; "": none.
@@ -99,8 +105,9 @@ def tfds(
     """
     if not dataset or not split:
         raise FractaljaxError(f"dataset='{dataset}', split='{split}': both need a name")
+    _check_pool(pool)
     folders = [os.path.expanduser(folder) for folder in (data_dir, manual_dir)]
-    source = functools.partial(read_tfds, scaling, dataset, split, test_split, *folders)
+    source = functools.partial(read_tfds, scaling, dataset, split, test_split, *folders, pool)
     return _problem(source, _split(points, validation, 0), loss, batch, sampling, scaling)
 
 
@@ -112,9 +119,9 @@ class Source(NamedTuple):
     scale: float
 
 
-@functools.lru_cache(maxsize=len(SCALINGS))
-def read_digits(scaling: str = "standard") -> Source:
-    """The digits: `x` `[1797, 64]` and one-hot `y` `[1797, 10]`, float64."""
+@functools.lru_cache(maxsize=8)
+def read_digits(scaling: str = "standard", pool: int = 1) -> Source:
+    """The digits: `x` `[1797, 64 / pool^2]` and one-hot `y` `[1797, 10]`, float64."""
     try:
         from sklearn.datasets import load_digits
     except ImportError:
@@ -122,24 +129,47 @@ def read_digits(scaling: str = "standard") -> Source:
             "digits needs scikit-learn: pip install 'fractaljax[digits]'"
         ) from None
     pixels, labels = load_digits(return_X_y=True)
-    return _prepared(np.array(pixels, np.float64), np.asarray(labels), 10, scaling, 16.0)
+    x = _flat(_pooled(np.array(pixels, np.float64).reshape(-1, 8, 8, 1), pool))
+    return _prepared(x, np.asarray(labels), 10, scaling, 16.0)
 
 
 @functools.lru_cache(maxsize=2)  # MNIST in float64 is 376 MB
 def read_tfds(
-    scaling: str, dataset: str, split: str, test_split: str, data_dir: str, manual_dir: str
+    scaling: str,
+    dataset: str,
+    split: str,
+    test_split: str,
+    data_dir: str,
+    manual_dir: str,
+    pool: int = 1,
 ) -> Source:
     """A split, and the test split scaled as it is: `x` `[N, H * W * C]`, `y` `[N, O]`, float64."""
     (pixels, labels), classes = images.load(dataset, split, data_dir, manual_dir)
-    found = _prepared(_flat(pixels), labels, classes, scaling, 255.0)
+    found = _prepared(_flat(_pooled(pixels, pool)), labels, classes, scaling, 255.0)
     if not test_split:
         return found
     (pixels, labels), _ = images.load(dataset, test_split, data_dir, manual_dir)
-    x = _flat(pixels)
+    x = _flat(_pooled(pixels, pool))
     if x.shape[1] != found.data.x.shape[1]:
         raise FractaljaxError(f"test_split={test_split}: images of another size than {split}'s")
     test = _frozen((x - found.offset) / found.scale, labels, classes)
     return found._replace(data=found.data._replace(test=test))
+
+
+def _check_pool(pool: int) -> None:
+    if pool < 1:
+        raise FractaljaxError(f"pool={pool}: at least 1")
+
+
+def _pooled(pixels: np.ndarray, pool: int) -> np.ndarray:
+    """Means of squares, `[N, H, W, C] -> [N, H / pool, W / pool, C]`."""
+    if pool == 1:
+        return pixels
+    n, height, width, colours = pixels.shape
+    if height % pool or width % pool:
+        raise FractaljaxError(f"pool={pool}: does not divide images of {height} x {width} pixels")
+    squares = (n, height // pool, pool, width // pool, pool, colours)
+    return pixels.reshape(squares).mean(axis=(2, 4))
 
 
 def _flat(pixels: np.ndarray) -> np.ndarray:

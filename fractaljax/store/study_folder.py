@@ -38,6 +38,7 @@ STUDY, RESULTS, CURVES = "study.yaml", "search_results.csv", "curves.npz"
 BEST, SUMMARY, RUNNING = "best_hyperparameters.yaml", "summary.yaml", "running.npz"
 SEED_LOSSES, CONFIG, WEIGHTS = "seed_losses.csv", "config.yaml", "weights.npz"
 MACHINE = "machine.yaml"
+MASK = "mask:"  # before the name of a weight: which of its entries exist
 HEADER = "# written by fractaljax\n"
 
 

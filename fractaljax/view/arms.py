@@ -46,11 +46,11 @@ def dots(
         if len(some) > 1:
             axes.plot(interval(some), [row, row], color=_RED, lw=1.6, solid_capstyle="butt")
         axes.plot(some.mean(), row, marker="D", ms=4.5, color=_RED, mew=0)
-    for name, place in (marks or {}).items():
+    for number, (name, place) in enumerate((marks or {}).items()):
         axes.axvline(place, color=_GREY, lw=0.8, ls=(0, (4, 3)))
-        axes.text(place, -0.75, f" {name}", size=_SMALL, color=FAINT, va="center")
+        axes.text(place, -0.55 - 0.4 * number, f" {name}", size=_SMALL, color=FAINT, va="center")
     axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.4, -1.0 if marks else -0.6)
+    axes.set_ylim(len(names) - 0.4, -0.7 - 0.4 * len(marks or ()))
     axes.set_xlabel(label, size=_LABEL, color=INK)
     axes.grid(axis="x", color="#e6e9ec", lw=0.6)
     axes.set_axisbelow(True)

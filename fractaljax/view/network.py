@@ -130,12 +130,12 @@ def _legend(figure: Any, states: Sequence[Drawn], names: Sequence[str]) -> None:
             for kind in np.unique(state.kinds[name][state.masks[name]])
         }
     )
-    place = 0.02
+    inch, place = 1 / figure.get_size_inches()[0], 0.1  # from the left
     for kind in seen:
         name = names[kind]
-        figure.text(place, 0.012, "■", size=_SMALL + 2, color=COLOURS[name])
-        figure.text(place + 0.022, 0.015, name, size=_SMALL, color=FAINT)
-        place += 0.05 + 0.013 * len(name)
+        figure.text(place * inch, 0.012, "■", size=_SMALL + 2, color=COLOURS[name])
+        figure.text((place + 0.16) * inch, 0.015, name, size=_SMALL, color=FAINT)
+        place += 0.36 + 0.06 * len(name)
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:
