@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from fractaljax.engine.train import train
     from fractaljax.errors import FractaljaxError
     from fractaljax.families.fractal import load, prepare, scan
+    from fractaljax.families.large import train_large
     from fractaljax.families.network import load_model
     from fractaljax.families.points import Trainer
-    from fractaljax.families.studies import search, transfer
+    from fractaljax.families.snapshots import load_snapshot, resume
+    from fractaljax.families.studies import grow, search, transfer
     from fractaljax.families.sweep import sweep
+    from fractaljax.families.transplant import transplant
     from fractaljax.families.zoom import zoom
     from fractaljax.field import Field
     from fractaljax.levels import Zoom
@@ -39,12 +42,17 @@ if TYPE_CHECKING:
         Data,
         Evaluation,
         Fold,
+        Growth,
         Metric,
         Model,
+        Moment,
+        Network,
         Problem,
         Rule,
+        Sites,
         Snapshot,
         Stopping,
+        When,
     )
     from fractaljax.view.curves import plot, plot_comparative, plot_run, subtract_baseline
     from fractaljax.window import Window
@@ -66,6 +74,11 @@ _HOMES = {
     "sweep": "families.sweep",  # a config and its words -> Sweep
     "search": "families.studies",  # a study and its words -> what was found
     "transfer": "families.studies",
+    "grow": "families.studies",  # an experiment and its words -> what was found
+    "load_snapshot": "families.snapshots",  # a network as it was when it grew
+    "resume": "families.snapshots",
+    "transplant": "families.transplant",  # a network into another capacity
+    "train_large": "families.large",  # one network on all devices
     "Trainer": "families.points",  # Spec -> readings of any points
     "train": "engine.train",  # one network
     "Field": "field",  # the results
@@ -88,6 +101,11 @@ _HOMES = {
     "Problem": "types",
     "Fold": "types",
     "Rule": "types",
+    "Growth": "types",
+    "When": "types",
+    "Sites": "types",
+    "Network": "types",
+    "Moment": "types",
     "Snapshot": "types",
     "Stopping": "types",
     "Metric": "types",

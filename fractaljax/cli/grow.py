@@ -17,6 +17,7 @@ GROW = """examples:
   fractaljax grow configs/growth/ladder.yaml seeds=32 epochs=20 --out outputs/ladder
   fractaljax grow configs/growth/rules.yaml snapshots=true
   fractaljax grow seeds configs/growth/seeds.yaml
+  fractaljax grow focus performance configs/growth/dual_rates.yaml --out outputs/focus
   fractaljax grow resume outputs/growth/rules/arms/patches/snapshots/seed_0/epoch_00010.yaml
 
 Trains every arm of an experiment with every seed, arms as batches, compares them seed by seed and
@@ -26,7 +27,10 @@ MOST_LINES = 12  # of curves, above which only those of whole arms are drawn
 
 
 def add_grow(parser: argparse.ArgumentParser) -> None:
-    what = "a YAML experiment, as in configs/growth; or `seeds STUDY`, or `resume SNAPSHOT`"
+    what = (
+        "a YAML experiment, as in configs/growth; or `seeds STUDY`, `focus WHAT EXPERIMENT`, "
+        "`resume SNAPSHOT`"
+    )
     parser.add_argument("words", nargs="+", metavar="EXPERIMENT", help=what)
     parser.add_argument("--out", metavar="DIR", help="folder (default: outputs/growth/NAME)")
     add_numeric(parser)
@@ -39,6 +43,8 @@ def grow(arguments: argparse.Namespace) -> int:
         return _seeds(rest, arguments)
     if first == "resume":
         return _resume(rest, arguments)
+    if first == "focus":
+        return _focus(rest, arguments)
     from fractaljax.config.arms import read_arms
     from fractaljax.families import growth as family
 
@@ -172,6 +178,16 @@ def _resume(words: list[str], arguments: argparse.Namespace) -> int:
     member = snapshots.resume(snapshot, chunk=numeric(arguments).chunk)
     readings = ", ".join(f"{name} {value:.6g}" for name, value in member.readings.items())
     print(f"from epoch {snapshot.epoch}: {readings}")
+    return 0
+
+
+def _focus(words: list[str], arguments: argparse.Namespace) -> int:
+    from fractaljax.cli import queue
+
+    if len(words) != 2:
+        raise FractaljaxError("grow focus: takes growth, architecture or performance, and a config")
+    out = Path(arguments.out or Path("outputs") / "growth" / f"focus_{clean(words[0])}")
+    print(queue.generate(words[0], words[1], out))
     return 0
 
 

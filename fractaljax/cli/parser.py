@@ -13,6 +13,7 @@ from fractaljax.cli import (
     explore,
     grow,
     merge,
+    queue,
     render,
     study,
     sweep,
@@ -107,6 +108,8 @@ def build() -> Parser:
     study.add_run(verb("run-transfer", study.run, text, study.RUN))
     text = "networks that grow: arms of an experiment, compared seed by seed"
     grow.add_grow(verb("grow", grow.grow, text, grow.GROW))
+    text = "commands of an agenda, the highest priority first"
+    queue.add_queue(verb("queue", queue.queue, text, queue.QUEUE))
     text = "tables and pictures of a search, transfer or experiment, from disk"
     study.add_report(verb("report", study.report, text, study.REPORT))
     text = "draw a stored field or a whole zoom again, in any form"

@@ -2,16 +2,20 @@
 
 import functools
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding
 
 from fractaljax.engine.streams import Draws, batch_stream, moments
 from fractaljax.errors import FractaljaxError, at
 from fractaljax.spec import Spec, build
 from fractaljax.types import Array, Data, Key, Problem, Tree
 
+# how the points of a batch lie on the devices, while one network trains on several
+SPLIT: ContextVar[NamedSharding | None] = ContextVar("SPLIT", default=None)
 Hparams = Mapping[str, Any]  # canonical path -> scalar, concrete or traced
 
 
@@ -64,6 +68,8 @@ def _descended(
     objective = functools.partial(_objective, spec, hparams, jax.random.fold_in(draws.noise, t))
 
     def on(data: Data, whole: Data) -> tuple[Array, Array, Tree]:
+        if (split := SPLIT.get()) is not None:
+            whole = jax.tree.map(lambda a: jax.lax.with_sharding_constraint(a, split), whole)
         loss, grads = jax.value_and_grad(objective)(params, whole)
         return loss, jnp.full((), data.x.shape[0], loss.dtype), grads
 

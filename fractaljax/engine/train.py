@@ -61,25 +61,30 @@ def train(spec: Spec, hparams: Hparams, key: Key, data: Data) -> dict[str, Array
         weights = drawn_precisely(spec, key, data)
         own = [stream(spec, key, name) for name in ("batches", "noise", "growth")]
         draws = Draws(data, weights, own[0], own[1], own[2], moments(spec, data))
-        stretch, grow = stride(spec, draws) or 1, growing(spec, hparams, draws)
+        return reading(spec, hparams, trained(spec, hparams, draws))
 
-        def going(carry: tuple[Array, State]) -> Array:
-            t, state = carry
-            return (t < spec.steps) & ~settled(spec, hparams, state)
 
-        def some(carry: tuple[Array, State]) -> tuple[Array, State]:
-            t, state = carry
-            state = evaluate(spec, hparams, draws, t, state)
-            count = jnp.minimum(stretch, spec.steps - t)
+def trained(spec: Spec, hparams: Hparams, draws: Draws) -> State:
+    """The state of one network after its last step, or once no reading can change any more."""
+    stretch, grow = stride(spec, draws) or 1, growing(spec, hparams, draws)
 
-            def one(i: Array, state: State) -> State:
-                return step(spec, hparams, draws, t + i, state)
+    def going(carry: tuple[Array, State]) -> Array:
+        t, state = carry
+        return (t < spec.steps) & ~settled(spec, hparams, state)
 
-            state = jax.lax.fori_loop(0, count, one, state)
-            return t + count, grow(t + count, look(spec, hparams, draws, t + count, state))
+    def some(carry: tuple[Array, State]) -> tuple[Array, State]:
+        t, state = carry
+        state = evaluate(spec, hparams, draws, t, state)
+        count = jnp.minimum(stretch, spec.steps - t)
 
-        start = jnp.zeros((), jnp.int32), begin(spec, hparams, draws)
-        return reading(spec, hparams, jax.lax.while_loop(going, some, start)[1])
+        def one(i: Array, state: State) -> State:
+            return step(spec, hparams, draws, t + i, state)
+
+        state = jax.lax.fori_loop(0, count, one, state)
+        return t + count, grow(t + count, look(spec, hparams, draws, t + count, state))
+
+    start = jnp.zeros((), jnp.int32), begin(spec, hparams, draws)
+    return jax.lax.while_loop(going, some, start)[1]
 
 
 def check_precision(spec: Course) -> None:

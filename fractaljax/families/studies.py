@@ -1,11 +1,13 @@
-"""Studies from Python: what the verbs `search` and `transfer` do, with what they found."""
+"""Studies from Python: what `search`, `transfer` and `grow` do, with what they found."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from fractaljax.config.arms import read_arms
 from fractaljax.config.study import parse_study, read_study
 from fractaljax.errors import FractaljaxError
-from fractaljax.families import report
+from fractaljax.families import growth as growing
+from fractaljax.families import growth_report, report
 from fractaljax.families import search as searching
 from fractaljax.families import transfer as transferring
 from fractaljax.families.members import Numeric
@@ -70,3 +72,22 @@ def transfer(
 def _none_elsewhere(names: list[str], folder: Path) -> None:
     if names:
         raise FractaljaxError(f"{folder}: another process is still at {', '.join(names)}")
+
+
+def grow(
+    path: str | Path,
+    words: Sequence[str] = (),
+    *,
+    out: str | Path,
+    devices: int | None = None,
+    chunk: int | None = None,
+    on_look: growing.OnLook | None = None,
+) -> growth_report.Told:
+    """A whole experiment: `grow("rules.yaml", ["seeds=8"], out="outputs/rules")`.
+
+    Arguments and errors as of `search`; `path` is a YAML experiment.
+    """
+    experiment, folder = read_arms(path, words), Path(out)
+    numeric = Numeric(devices, chunk)
+    _none_elsewhere(growing.run(experiment, folder, numeric=numeric, on_look=on_look), folder)
+    return growth_report.report(folder)

@@ -473,9 +473,10 @@ def _relayed(
         kernel, mask = net.params[later]["kernel"], net.anatomy.masks[later]["kernel"]
         edges = jnp.zeros(mask.shape, bool).at[new].set(mask[old][source] & used[:, None])
         values = jnp.zeros_like(kernel).at[new].set(share * kernel[old][source])
-        net = an.with_edges(net, {later: edges}, {later: values}, kind, t)
+        # what is left first: a copy beside its unit lies in the same rows
         rest = jnp.where(moved[:, None], (1 - share) * kernel[old], kernel[old])
-        net = an.changed(net, later, "kernel", net.params[later]["kernel"].at[old].set(rest))
+        net = an.changed(net, later, "kernel", kernel.at[old].set(rest))
+        net = an.with_edges(net, {later: edges}, {later: values}, kind, t)
         if share == 1:
             gone = jnp.zeros(mask.shape, bool).at[old].set(mask[old] & moved[:, None])
             net = an.without_edges(net, {later: gone})

@@ -104,6 +104,13 @@ def write_tree(path: Path, tree: Mapping[str, Any]) -> None:
         disk.replace(path, HEADER + text)
 
 
+def write_list(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """A YAML file of a list."""
+    text = yaml.safe_dump(_plain(entries), sort_keys=False, allow_unicode=True)
+    with disk.on_disk(path):
+        disk.replace(path, HEADER + text)
+
+
 def read_tree(path: Path) -> dict[str, Any]:
     """What a YAML file of ours says.
 
