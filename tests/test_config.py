@@ -20,9 +20,10 @@ from fractaljax.store import records
 ROOT = Path(__file__).parent.parent
 ALL = sorted((ROOT / "configs").rglob("*.yaml"))
 PAIRS = sorted((ROOT / "configs").rglob("comparative/*.yaml"))
-STUDIES = [  # and parts of studies: tests/test_study.py
+STUDIES = [  # and parts of studies and experiments: tests/test_study.py, tests/test_arms.py
     path
-    for path in (ROOT / "configs" / "transfer").glob("*.yaml")
+    for folder in ("transfer", "growth")
+    for path in (ROOT / "configs" / folder).glob("*.yaml")
     if "experiments" not in yaml.safe_load(path.read_text())
 ]
 CONFIGS = [path for path in ALL if path not in (*PAIRS, *STUDIES)]

@@ -20,7 +20,7 @@ def test_python_lines_run(tmp_path, monkeypatch):
     assert names["runs"].history["test_loss"].shape == (16, 200)
     assert names["moved"].regret.mean_regret.shape == (2, 2)
     assert names["moved"].regret.mean_regret.diagonal().tolist() == [0, 0]
-    assert len(list((tmp_path / "outputs").iterdir())) == 7
+    assert len(list((tmp_path / "outputs").iterdir())) == 8
 
 
 def test_pictures_are_there():

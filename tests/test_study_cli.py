@@ -151,7 +151,7 @@ def test_tuned_on_digits_more_than_97_percent_of_the_test_are_right(tmp_path):
         (["search", DIGITS, "--chunk", "0"], "--chunk 0"),
         (["search", DIGITS, "--devices", "99"], "devices=99"),
         (["transfer", "nowhere"], "fractaljax search STUDY.yaml --out nowhere"),
-        (["report", "nowhere"], "neither a search, a transfer nor a run"),
+        (["report", "nowhere"], "neither a search, a transfer, a run of both nor an experiment"),
         (["run-transfer"], "give a study, or --resume"),
         (["run-transfer", "--resume", "nowhere"], "no run here"),
     ],

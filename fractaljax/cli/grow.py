@@ -3,13 +3,14 @@
 import argparse
 import logging
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from fractaljax.cli.progress import Gauge, Stopper, duration
 from fractaljax.cli.study import add_numeric, clean, numeric
 from fractaljax.errors import FractaljaxError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 log = logging.getLogger("fractaljax")
 GROW = """examples:
@@ -84,6 +85,8 @@ def note(progress: Any) -> str:
 
 def tell(folder: Path) -> None:
     """Tables and pictures of an experiment, from disk."""
+    import numpy as np
+
     from fractaljax.families import growth_report
     from fractaljax.view import arms as view
 
@@ -130,6 +133,8 @@ def tell(folder: Path) -> None:
 
 def _networks(folder: Path) -> None:
     """The network of every arm that was kept at its events."""
+    import numpy as np
+
     from fractaljax.families import snapshots
     from fractaljax.types import KINDS
     from fractaljax.view import arms, network
@@ -149,11 +154,13 @@ def _networks(folder: Path) -> None:
 
 
 def _drawn(snapshot: Any) -> Any:
+    import numpy as np
+
     from fractaljax.view.network import Drawn
 
     state = snapshot.state
 
-    def kernels(tree: Any) -> dict[str, np.ndarray]:
+    def kernels(tree: Any) -> "dict[str, np.ndarray]":
         return {name: np.asarray(own["kernel"]) for name, own in tree.items()}
 
     a = state.anatomy

@@ -36,13 +36,10 @@ def focused(what: str, base: str | Path) -> Iterator[tuple[str, dict[str, Any], 
     tree, settings = read_tree(Path(base)), FOCI[what]
     for combination in itertools.product(*settings.values()):
         words = dict(zip(settings, combination, strict=True))
-        name = "_".join(f"{path.split('.')[-1]}-{value}" for path, value in words.items())
+        name = "_".join([what, *(f"{path.split('.')[-1]}-{v}" for path, v in words.items())])
         if "net" in words:
             net = NETS[words.pop("net")]
             words |= {"model.widths": net, "model.start": net}
         overrides = [f"{path}={value}" for path, value in words.items()]
-        yield (
-            f"{what}_{name}",
-            parse_arms(tree, name, overrides).tree | {"name": name},
-            (PRIORITY.get(what, 1)),
-        )
+        experiment = parse_arms({**tree, "name": name}, name, overrides)
+        yield name, experiment.tree, PRIORITY.get(what, 1)

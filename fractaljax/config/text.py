@@ -13,6 +13,7 @@ from fractaljax.errors import FractaljaxError, unknown
 
 TOP = ("plugins", "defaults", "experiments")
 STUDY = ("extends", "architectures", "space")  # only a study has these
+ARMS = ("arms", "claims", "over", "question", "densities")  # only an experiment with arms
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -37,6 +38,8 @@ def parse(text: str, where: str, name: str) -> dict[str, Any]:
         raise FractaljaxError(f"{where}: {error}") from None
     raw = {} if raw is None else raw
     check_mapping(where, raw)
+    if any(key in ARMS for key in raw):
+        raise FractaljaxError(f"{where}: an experiment with arms; fractaljax grow takes it")
     if any(key in STUDY for key in raw):
         raise FractaljaxError(f"{where}: a study or a part of one; fractaljax search takes it")
     if not any(key in TOP for key in raw):

@@ -102,6 +102,8 @@ def run(
                 raise FractaljaxError("problem.test: there are no test data to judge by")
     machine = members.machine({task.arm.name: task.spec for task in work}, numeric)
     files.begin(folder, experiment.tree, machine, MAY_DIFFER)
+    if any(files.read_tree(folder / files.STUDY)[k] != experiment.tree[k] for k in MAY_DIFFER):
+        files.write_tree(folder / files.STUDY, experiment.tree)  # another question of the same
     claims, elsewhere = Claims(folder), []
     try:
         for number, task in enumerate(work, 1):

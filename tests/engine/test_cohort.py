@@ -74,7 +74,7 @@ class Kept:
 
 
 def test_members_end_at_different_times(thirty):
-    ends = {len(member.training) for member in thirty}
+    ends = {len(member.curves["training"]) for member in thirty}
     assert len(ends) > 5 and max(ends) == 40
 
 
@@ -140,14 +140,14 @@ def test_stop_epochs_follow_the_schedule(stopping, due):
     spec, due = study(**stopping), due or ladder
     for member in cohort.train_cohort(spec, NAMES, points(12), chunk=4):
         patience = stopping.get("patience", 4)
-        ends = len(member.validation)
-        curve = np.concatenate([member.validation, np.full(30 - ends, np.nan)])
+        ends = len(member.curves["validation"])
+        curve = np.concatenate([member.curves["validation"], np.full(30 - ends, np.nan)])
         rule = {"min_delta": stopping.get("min_delta", 0.0)}
         best_epoch, best, last = stopped(curve, patience, 30, due, **rule)
         found = member.readings
         assert (found["best_epoch"], found["stopped_epoch"], ends) == (best_epoch, last, last)
         assert found["validation_loss"] == best
-        assert np.isfinite(member.training).all()
+        assert np.isfinite(member.curves["training"]).all()
 
 
 def test_the_published_schedule():
@@ -216,7 +216,7 @@ def test_what_was_kept_of_others_is_not_taken(thirty):
 def test_progress_counts_epochs_of_members(thirty):
     heard = []
     cohort.train_cohort(ragged(), NAMES, points(), chunk=4, on_look=heard.append)
-    assert heard[-1].trained == sum(len(member.training) for member in thirty)
+    assert heard[-1].trained == sum(len(member.curves["training"]) for member in thirty)
     assert [p.epoch for p in heard] == cohort.looks(ragged()).tolist()[: len(heard)]
     assert heard[-1].alive == 0 and heard[0].members == 30
 

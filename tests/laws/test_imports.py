@@ -39,6 +39,7 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
         "levels",
         "pair",
         "runs",
+        "types",
     },
     "view": {
         "analysis",
@@ -76,6 +77,7 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
         "field",
         "registry",
         "store",
+        "types",
         "view",
         "window",
     },

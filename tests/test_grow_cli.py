@@ -1,0 +1,186 @@
+"""`grow` and `queue` from the shell: killed, gone on with, told again; one line a mistake."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import fractaljax as fj
+from fractaljax import cli
+from fractaljax.store import study_folder as files
+
+ROOT = Path(__file__).parents[1]
+RULES = str(ROOT / "configs" / "growth" / "patched_density.yaml")
+SMALL = """
+question: A small one.
+model: {name: masked_mlp, widths: [12, 8, 8], start: [12, 0, 8], density: 0.3, activation: relu}
+problem: {name: synthetic_classes, points: 300, inputs: 16, validation: 50, test: 100}
+optimizer: {name: adam, lr: 0.02}
+stopping: {name: patience, interval: 1, patience: 1000, schedule: []}
+data_seed: 1
+epochs: 12
+seeds: 3
+snapshots: true
+arms:
+  static: {}
+  grown:
+    when: {name: every, epochs: 4}
+    where: {name: extrema, high: 0.5, low: 0.1}
+    growth: {patches: {size: 2, most: 2}}
+  random:
+    when: {name: every, epochs: 1, most: 64}
+    growth: random
+    take: {from: grown, growth.random.edges: edges_grown, growth.random.first: first_event,
+           growth.random.last: last_event}
+claims: {helps: grown > static, place: grown > random, guess: static > chance}
+"""
+
+
+def refused(capsys, *words):
+    assert cli.main([*map(str, words)]) == 2
+    out, err = capsys.readouterr()
+    lines = [line for line in err.splitlines() if line.startswith("fractaljax: ")]
+    assert len(lines) == 1 and "Traceback" not in err and not out
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    path = tmp_path_factory.mktemp("grow") / "small.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(small):
+    assert cli.main(["grow", str(small), "--out", str(small.parent / "done")]) == 0
+    return small.parent / "done"
+
+
+@pytest.mark.slow
+def test_one_command_trains_compares_and_draws(done):
+    for name in ("arms.png", "curves.png", "arms/grown/network.png", "arms/grown/ledger.png"):
+        assert (done / name).stat().st_size > 5_000
+    lines = files.read_table(done / "comparisons.csv")
+    assert [line["claim"] for line in lines] == ["helps", "place", "guess"]
+    assert all(line["verdict"] in ("supported", "refuted", "undecided") for line in lines)
+    text = (done / "summary.md").read_text()
+    assert "A small one." in text and "| random |" in text
+    assert fj.load_model(done / "arms" / "grown" / "best")(np.zeros((2, 16))).shape == (2, 10)
+
+
+@pytest.mark.slow
+def test_random_edges_are_as_many_as_grew(done):
+    arms = {a: files.read_table(done / "arms" / a / "members.csv") for a in ("grown", "random")}
+    for one, other in zip(arms["grown"], arms["random"], strict=True):
+        assert one["seed"] == other["seed"]
+        assert one["edges"] == other["edges"] and float(one["edges_grown"]) > 0
+
+
+@pytest.mark.slow
+def test_the_same_command_trains_nothing_again_and_another_is_refused(done, small, capsys):
+    before = {path: path.stat().st_mtime_ns for path in done.rglob("members.csv")}
+    assert cli.main(["grow", str(small), "margin=0.5", "--out", str(done)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    capsys.readouterr()
+    line = refused(capsys, "grow", small, "epochs=5", "--out", done)
+    assert "holds another study" in line and "epochs" in line
+    assert cli.main(["report", str(done)]) == 0
+    kept = sorted((done / "arms" / "grown" / "snapshots" / "seed_0").glob("*.yaml"))
+    assert cli.main(["grow", "resume", str(kept[0])]) == 0
+    assert f"from epoch {int(kept[0].stem[-5:])}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_killed_and_gone_on_with_it_is_the_same(done, small):
+    out = small.parent / "killed"
+    command = [sys.executable, "-m", "fractaljax.cli", "grow", str(small), "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    clock = time.monotonic()
+    while not (out / "arms" / "static" / "members.csv").is_file():
+        assert process.poll() is None and time.monotonic() - clock < 300
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / "arms" / "random" / "members.csv").exists()
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    for arm in ("static", "grown", "random"):
+        one, other = (
+            files.read_table(folder / "arms" / arm / "members.csv") for folder in (done, out)
+        )
+        assert one == other
+
+
+@pytest.mark.slow
+def test_the_smallest_network_that_learns(tmp_path, capsys):
+    study = ROOT / "configs" / "growth" / "seeds.yaml"
+    words = ["architectures=[[],[6]]", "densities=[0.005,0.3]", "seeds=4", "epochs=6"]
+    assert cli.main(["grow", "seeds", str(study), *words, "--out", str(tmp_path / "s")]) == 0
+    told = capsys.readouterr().out
+    assert "The smallest network that beats chance (0.10) by 0.1" in told
+    lines = files.read_table(tmp_path / "s" / "seeds.csv")
+    sizes = [float(line["edges"]) for line in lines]
+    assert sizes == sorted(sizes) and len(lines) == 4
+    learns = [line for line in lines if line["learns"] == "True"]
+    assert learns and all(float(line["low"]) > 0.2 for line in learns)
+    best = files.read_table(tmp_path / "s" / "best_efficiency.csv")
+    scores = [float(line["efficiency"]) for line in best]
+    assert len(best) == 3 and scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.slow
+def test_an_agenda_runs_the_highest_first_and_survives_a_kill(small, tmp_path):
+    out = tmp_path / "out"
+    entries = [
+        {"name": "low", "run": f"grow {small} seeds=1 epochs=2 --out {out / 'low'}"},
+        {"name": "bad", "run": "grow nowhere.yaml", "priority": 3},
+        {
+            "name": "high",
+            "run": f"grow {small} seeds=1 epochs=3 --out {out / 'high'}",
+            "priority": 2,
+        },
+    ]
+    agenda = tmp_path / "agenda.yaml"
+    agenda.write_text(yaml.safe_dump(entries))
+    command = [sys.executable, "-m", "fractaljax.cli", "queue", str(agenda)]
+    state = tmp_path / "agenda.yaml.state.yaml"
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    clock = time.monotonic()
+    while not (state.is_file() and "high" in state.read_text()):
+        assert process.poll() is None and time.monotonic() - clock < 300
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    told = files.read_tree(state)["entries"]
+    assert told["high"]["state"] == "runs" and "low" not in told
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 1 and "done       2  high" in ended.stdout
+    told = files.read_tree(state)["entries"]
+    assert {name: one["state"] for name, one in told.items()} == {
+        "bad": "failed",
+        "high": "done",
+        "low": "done",
+    }
+    assert told["bad"]["exit_code"] == 2
+    shown = subprocess.run([*command, "--show"], capture_output=True, text=True)
+    assert shown.returncode == 0 and "failed     3  bad" in shown.stdout
+
+
+def test_mistakes_cost_one_line(capsys, tmp_path):
+    assert "no file" in refused(capsys, "grow", tmp_path / "nowhere.yaml")
+    assert "Did you mean" in refused(capsys, "grow", RULES.replace("patched", "pached"))
+    assert "when.epoch" in refused(capsys, "grow", RULES, "when.epochs=3")
+    assert "no snapshot" in refused(capsys, "grow", "resume", tmp_path / "x.yaml")
+    assert "takes one snapshot" in refused(capsys, "grow", "resume")
+    assert "unknown focus" in refused(capsys, "grow", "focus", "all", RULES, "--out", tmp_path)
+    assert "architectures=3" in refused(
+        capsys, "grow", "seeds", ROOT / "configs/growth/seeds.yaml", "architectures=3"
+    )
+    assert "cannot be read" in refused(capsys, "queue", tmp_path / "agenda.yaml")
+    assert "chunk" in refused(capsys, "grow", RULES, "--chunk", "0")
