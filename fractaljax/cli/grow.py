@@ -1,11 +1,13 @@
 """The verb of growing networks: `grow`, and what it says of an experiment's folder."""
 
 import argparse
+import contextlib
 import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fractaljax.cli.progress import Gauge, Stopper, duration
+from fractaljax.cli.progress import Gauge, Stopper, epochs_note
 from fractaljax.cli.study import add_numeric, clean, numeric
 from fractaljax.errors import FractaljaxError
 
@@ -51,14 +53,7 @@ def grow(arguments: argparse.Namespace) -> int:
 
     experiment = read_arms(first, rest)
     out = Path(arguments.out or Path("outputs") / "growth" / clean(experiment.name))
-    with Stopper("look at the validation data") as stopper, Gauge("grow", "compiling") as gauge:
-
-        def on_look(progress: Any) -> None:
-            look = progress.cohort
-            done = progress.number - 1 + (look.epoch / look.epochs if look.alive else 1.0)
-            gauge.show(done, progress.tasks, note(progress))
-            stopper.check()
-
+    with _watched("grow") as on_look:
         elsewhere = family.run(experiment, out, numeric=numeric(arguments), on_look=on_look)
     if elsewhere:
         log.warning(
@@ -72,15 +67,19 @@ def grow(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def note(progress: Any) -> str:
-    """What the gauge says of a batch."""
-    look = progress.cohort
-    rate = look.trained / max(look.seconds, 1e-9)
-    left = look.alive * (look.epochs - look.epoch) / max(rate, 1e-9)
-    return (
-        f"{progress.task} ({progress.number} of {progress.tasks}): epoch {look.epoch:,} of "
-        f"{look.epochs:,}, {look.alive} networks, {rate:,.1f} epochs/s, {duration(left)} left of it"
-    )
+@contextlib.contextmanager
+def _watched(title: str) -> Iterator[Callable[[Any], None]]:
+    """A gauge for batches, to be stopped after a look."""
+    with Stopper("look at the validation data") as stopper, Gauge(title, "compiling") as gauge:
+
+        def on_look(progress: Any) -> None:
+            look = progress.cohort
+            done = progress.number - 1 + (look.epoch / look.epochs if look.alive else 1.0)
+            where = f"{progress.task} ({progress.number} of {progress.tasks})"
+            gauge.show(done, progress.tasks, f"{where}: {epochs_note(look)}")
+            stopper.check()
+
+        yield on_look
 
 
 def tell(folder: Path) -> None:
@@ -206,14 +205,7 @@ def _seeds(words: list[str], arguments: argparse.Namespace) -> int:
         raise FractaljaxError("grow seeds: takes a YAML study, as configs/growth/seeds.yaml")
     study = read_finder(words[0], words[1:])
     out = Path(arguments.out or Path("outputs") / "growth" / clean(study.name))
-    with Stopper("look at the validation data") as stopper, Gauge("seeds", "compiling") as gauge:
-
-        def on_look(progress: Any) -> None:
-            look = progress.cohort
-            done = progress.number - 1 + (look.epoch / look.epochs if look.alive else 1.0)
-            gauge.show(done, progress.tasks, note(progress))
-            stopper.check()
-
+    with _watched("seeds") as on_look:
         family.find(study, out, numeric=numeric(arguments), on_look=on_look)
     print(family.summary(study, out), end="")
     print(out)

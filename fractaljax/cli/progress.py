@@ -132,3 +132,13 @@ def duration(seconds: float) -> str:
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+
+
+def epochs_note(look: Any) -> str:
+    """How far the members of a cohort are, and how long it may still take."""
+    rate = look.trained / max(look.seconds, 1e-9)
+    left = look.alive * (look.epochs - look.epoch) / max(rate, 1e-9)
+    return (
+        f"epoch {look.epoch:,} of at most {look.epochs:,}, {look.alive} of {look.members} alive, "
+        f"{rate:,.1f} epochs/s, at most {duration(left)} left"
+    )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fractaljax.cli.progress import Gauge, Stopper, duration
+from fractaljax.cli.progress import Gauge, Stopper, epochs_note
 from fractaljax.errors import FractaljaxError
 
 if TYPE_CHECKING:
@@ -211,14 +211,8 @@ def _watched(work: Callable[[Callable[["Progress"], None]], list[str]], title: s
 
 
 def _note(progress: "Progress") -> str:
-    look = progress.cohort
-    rate = look.trained / max(look.seconds, 1e-9)
-    left = look.alive * (look.epochs - look.epoch) / max(rate, 1e-9)
-    return (
-        f"{progress.phase} {progress.architecture} ({progress.number} of "
-        f"{progress.architectures}): epoch {look.epoch:,} of at most {look.epochs:,}, "
-        f"{look.alive} of {look.members} alive, {rate:,.1f} epochs/s, at most {duration(left)} left"
-    )
+    where = f"{progress.architecture} ({progress.number} of {progress.architectures})"
+    return f"{progress.phase} {where}: {epochs_note(progress.cohort)}"
 
 
 def _told_elsewhere(names: list[str], out: Path) -> None:

@@ -171,6 +171,12 @@ def normal(key: Key, params: Tree) -> Blocks:
     return {name: block.astype(dtype) for name, block in found.items()}
 
 
+def weights(net: Network, key: Key, deviation: float) -> Blocks:
+    """Normal weights of this deviation for every place of the kernels."""
+    draws = normal(jax.random.fold_in(key, 1), net.params)
+    return {name: draw * jnp.asarray(deviation, draw.dtype) for name, draw in draws.items()}
+
+
 def _shared_out(draw: Callable, key: Key, shapes: Mapping[str, tuple[int, int]]) -> Blocks:
     """One draw for all layers: the generator is compiled once for each."""
     sizes = [rows * columns for rows, columns in shapes.values()]

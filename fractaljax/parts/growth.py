@@ -34,7 +34,7 @@ def embedded(dead: float = 0.2, saturated: float = 0.15, weight: float = 0.1) ->
             low, high = sites.low[lay.node(j + 1)][None], sites.high[lay.seen(j)][:, None]
             wanted = (low & (chance[name] < dead)) | (high & (chance[name] < saturated))
             new[name] = could[name] & wanted
-        return an.with_edges(net, new, _weights(net, moment, weight), "patch", moment.t), ()
+        return an.with_edges(net, new, an.weights(net, moment.key, weight), "patch", moment.t), ()
 
     return Growth(act)
 
@@ -292,7 +292,7 @@ def proportional(
             free[name] = could[name] & ~net.anatomy.masks[name]["kernel"] & (odds > 0)
         number = jnp.ceil(share * an.count(an.edges(net.anatomy)))
         new = an.best_blocks(scores, free, number)
-        return an.with_edges(net, new, _weights(net, moment, weight), "new", moment.t), ()
+        return an.with_edges(net, new, an.weights(net, moment.key, weight), "new", moment.t), ()
 
     return Growth(act)
 
@@ -495,11 +495,6 @@ def _bypassed(net: Network, name: str, units: Array, t: Array) -> Network:
     one = jnp.ones((), bool)
     a = a._replace(masks=put(a.masks, one), born=put(a.born, t))
     return net._replace(params=put(net.params, jnp.ones(())), anatomy=a)
-
-
-def _weights(net: Network, moment: Moment, weight: float) -> an.Blocks:
-    draws = an.normal(jax.random.fold_in(moment.key, 1), net.params)
-    return {name: draw * jnp.asarray(weight, draw.dtype) for name, draw in draws.items()}
 
 
 def _hidden(lay: an.Layout) -> slice:

@@ -2,7 +2,6 @@
 
 import math
 
-import jax
 import jax.numpy as jnp
 
 from fractaljax.parts import anatomy as an
@@ -68,7 +67,7 @@ def random(
         could = an.possible(net.anatomy, skips=skips)
         free = {name: could[name] & ~mask for name, mask in an.edges(net.anatomy).items()}
         new = an.best_blocks(an.uniform(moment.key, could), free, number)
-        return an.with_edges(net, new, _weights(net, moment, weight), "new", moment.t), ()
+        return an.with_edges(net, new, an.weights(net, moment.key, weight), "new", moment.t), ()
 
     return Growth(act, placed=False)
 
@@ -126,9 +125,4 @@ def _rewired(
         gone[name] = an.best([-jnp.abs(net.params[name]["kernel"])], [mask], number)[0]
         new[name] = an.best([scores[name]], [free], number)[0]
     net = an.without_edges(net, gone)
-    return an.with_edges(net, new, _weights(net, moment, weight), "new", moment.t), ()
-
-
-def _weights(net: Network, moment: Moment, weight: float) -> an.Blocks:
-    draws = an.normal(jax.random.fold_in(moment.key, 1), net.params)
-    return {name: draw * jnp.asarray(weight, draw.dtype) for name, draw in draws.items()}
+    return an.with_edges(net, new, an.weights(net, moment.key, weight), "new", moment.t), ()
