@@ -26,7 +26,7 @@ NAMES = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", default=NAMES, choices=[*NAMES, []], metavar="NAME")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--seeds", type=int, help="of every arm (default: those of the config)")
     parser.add_argument("--out", type=Path, default=ROOT / "outputs" / "growth")
     asked = parser.parse_args()

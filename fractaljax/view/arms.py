@@ -3,6 +3,7 @@
 Drawn without pyplot, like `view.figure`.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from fractaljax.view.files import replacing
 from fractaljax.view.panel import COLOURS
 
 _SMALL, _LABEL, _TITLE = 7.5, 9.5, 10.5  # points
+_LINE = 72  # letters of a title
 _BLUE, _RED, _GREY = "#2166ac", "#c0392b", "#9aa2ab"
 
 
@@ -169,7 +171,7 @@ def table(
 
 
 def _axes(axes: Any, title: str) -> Any:
-    axes.set_title(title, loc="left", size=_TITLE, color=INK)
+    axes.set_title(textwrap.fill(title, _LINE), loc="left", size=_TITLE, color=INK)
     axes.tick_params(labelsize=_SMALL, labelcolor=INK, color=FAINT, width=0.6)
     axes.tick_params(which="minor", color=FAINT, width=0.4, labelsize=_SMALL, labelcolor=INK)
     axes.spines[:].set(color=FAINT, linewidth=0.6)
