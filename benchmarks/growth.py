@@ -11,6 +11,25 @@
 
 All sides run in turn in one process, round by round, after compilation; quoted are medians, and the
 ratios round by round.
+
+RESULT (two cores of an Intel Xeon (AVX-512, virtual), shared with other work, 23 November 2026):
+
+    large: 2 rounds
+        torch               0.507 networks/s
+        64 static           1.473 networks/s   x 2.92 (2.70 to 3.14)
+        64 grown            1.178 networks/s   x 2.32 (2.15 to 2.48)
+        growth costs 27 % (9 to 46 %) in 64
+
+    small: 3 rounds of 64 and, in another run, 2 of 512
+        torch               4.349 networks/s
+        64 static          65.237 networks/s   x 14.69 (13.01 to 15.52)
+        64 grown           52.401 networks/s   x 12.19 (10.45 to 12.64)
+        growth costs 24 % (16 to 27 %) in 64
+        512 static         66.021 networks/s   x 12.80 (10.82 to 14.77)
+        512 grown          52.218 networks/s   x 10.09 (8.83 to 11.36)
+        growth costs 26 % (23 to 30 %) in 512
+
+Both large sides are bound by the same dense products; a mask saves none of them.
 """
 
 import argparse

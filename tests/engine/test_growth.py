@@ -60,6 +60,7 @@ def test_a_member_grows_alike_alone_and_among_others():
         assert same(many[i], alone)
 
 
+@pytest.mark.slow
 def test_a_threshold_that_is_never_reached_is_no_growth_at_all():
     """A rule that never fires is the static run, bit for bit."""
     static = study(growth=(), when=None, where=None, rates=None)
@@ -73,6 +74,7 @@ def test_a_threshold_that_is_never_reached_is_no_growth_at_all():
         assert a.readings["validation_loss"] == b.readings["validation_loss"]
 
 
+@pytest.mark.slow
 def test_ledger_and_curves_tell_the_same_story():
     for member in cohort.train_cohort(study(), NAMES, points(4), chunk=2):
         events, edges = len(member.ledger), member.curves["edges"]
@@ -85,6 +87,7 @@ def test_ledger_and_curves_tell_the_same_story():
             assert after[-1] == member.readings["edges"]
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_snapshot_as_it_went(tmp_path):
     spec, one = study(), points(1)
     kept = []
@@ -117,6 +120,7 @@ def applied(spec, params, x):
     return np.asarray(fj.spec.build(spec, "model", {}).apply(params, x))
 
 
+@pytest.mark.slow
 def test_a_network_moves_into_a_larger_capacity():
     small, (params, masks) = drawn(widths=(12, 10), start=(12, 8))
     large, (others, _) = drawn(widths=(14, 6, 12, 5), start=(14, 0, 12, 0))

@@ -116,6 +116,7 @@ def test_a_copy_beside_its_unit_keeps_the_function_too(trained):
     assert np.abs(outputs(net) - outputs(trained)).max() < 1e-12
 
 
+@pytest.mark.slow
 def test_sorting_moves_what_the_optimiser_remembers(trained):
     net, _ = acted(trained, "sort")
     norms = jnp.linalg.norm(net.params["layer_000"]["kernel"], axis=0)
@@ -166,6 +167,7 @@ def test_pruning_takes_the_weakest_and_as_many_as_came(trained):
     assert len(lost) == added and max(lost) <= min(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["set", "rigl"])
 def test_rewiring_keeps_the_number_of_edges_of_every_layer(trained, name):
     net, _ = acted(trained, name)
@@ -192,6 +194,7 @@ def test_rigl_grows_where_the_gradient_is_largest(trained):
             assert size[new].min() >= size[could].max()
 
 
+@pytest.mark.slow
 def test_random_growth_ends_with_just_as_many_edges(trained):
     s = spec("random", edges=30.0, first=2.0, last=5.0)
     action, net, total = build(s, "growth", {})[0], trained, 0
@@ -204,6 +207,7 @@ def test_random_growth_ends_with_just_as_many_edges(trained):
     assert total == 30
 
 
+@pytest.mark.slow
 def test_patches_are_dense_blocks_at_extrema(trained):
     net, _ = acted(trained, "patches", size=3.0, most=2.0)
     patch = KINDS.index("patch")
@@ -232,6 +236,7 @@ def test_the_tournament_takes_the_best_bid_and_keeps_all(trained):
     assert float(notes[0]) == -1 and edges(same) == edges(trained)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", registry.names("optimizer"))
 def test_masks_hold_after_every_step_of_every_optimiser(optimizer):
     extra = {"momentum": 0.9} if optimizer in ("sgd", "rmsprop", "lars") else {}
