@@ -318,7 +318,7 @@ def tiny():
         return jnp.array([values])
 
     kernels = {"layer_000": leaf(1.0, 1.0), "layer_001": jnp.ones((3, 1)) / 2}
-    params = {n: {"kernel": k} for n, k in kernels.items()}
+    params = {n: {"kernel": k, "bias": jnp.zeros(k.shape[1])} for n, k in kernels.items()}
     masks = {
         "layer_000": {"kernel": leaf(True, True), "bias": jnp.array([True, True])},
         "layer_001": {"kernel": jnp.array([[False], [True], [True]]), "bias": jnp.array([True])},
