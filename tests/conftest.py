@@ -1,11 +1,15 @@
-"""One process for all fast tests: a cache folder of its own, two CPU devices, either precision."""
+"""A cache folder for all processes of one run, two CPU devices, either precision."""
 
 import os
 import tempfile
 
 import pytest
 
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="fractaljax-tests-")
+# what one process compiled needs no compiling in the others
+os.environ["XDG_CACHE_HOME"] = os.path.join(
+    tempfile.gettempdir(),
+    f"fractaljax-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID') or os.getpid()}",
+)
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 from fractaljax.families.fractal import prepare

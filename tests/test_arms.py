@@ -81,6 +81,7 @@ def test_mistakes_say_where_they_are():
     refused("start.from: arm before this one", arms={"a": {"start": {"from": "b"}}})
     refused("start.by", arms={"a": {}, "b": {"start": {"from": "a", "by": "magic"}}})
     refused("seeds=0", seeds=0)
+    refused("snapshots='maybe': takes true or false", snapshots="maybe")
     refused("seeds=[1, 1]", seeds=[1, 1])
     refused("margin=-1", margin=-1)
     refused("over.LR=0.1", over={"LR": 0.1})

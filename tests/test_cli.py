@@ -167,7 +167,8 @@ def test_words_with_line_breaks_still_give_one_line(capfd):
 
 
 VERBS = ["scan", "zoom", "render", "explore", "video", "dimension", "audit"]
-VERBS += ["list", "show", "bench"]
+VERBS += ["list", "show", "bench", "sweep", "merge", "search", "transfer", "run-transfer", "report"]
+VERBS += ["grow", "queue"]
 FLAGS = "--window --axes --only --zoom --center --out --tile --chunk --dtype --overwrite"
 WORDS = st.sampled_from(f"{FLAGS} scan tiny.yaml steps=5 all LR0 -1e-3 -1 nan -- - = -x 1".split())
 WORDS |= st.text(max_size=6)

@@ -144,7 +144,7 @@ def parse_arms(tree: Mapping[str, Any], name: str, overrides: Iterable[str] = ()
         measure=str(plain["measure"]),
         margin=_number("margin", plain["margin"]),
         claims=tuple(_claim(n, text, arms) for n, text in _mapping("claims", plain).items()),
-        snapshots=bool(plain["snapshots"]),
+        snapshots=_either("snapshots", plain["snapshots"]),
         tree={},
     )
     told = {**plain, "name": experiment.name, **common}
@@ -312,9 +312,21 @@ def _seeds(value: Any) -> tuple[int, ...]:
     return tuple(range(_whole("seeds", value, 1, 10**6)))
 
 
+def _either(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise FractaljaxError(f"{key}={value!r}: takes true or false")
+    return value
+
+
 def _whole(where: str, value: Any, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise FractaljaxError(f"{where}={value!r}: takes a whole number, {low} to {high}")
+    return value
+
+
+def _either(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise FractaljaxError(f"{key}={value!r}: takes true or false")
     return value
 
 
