@@ -324,12 +324,6 @@ def _whole(where: str, value: Any, low: int, high: int) -> int:
     return value
 
 
-def _either(key: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise FractaljaxError(f"{key}={value!r}: takes true or false")
-    return value
-
-
 def _number(where: str, value: Any) -> float:
     try:
         found = float(value)
