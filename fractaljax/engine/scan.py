@@ -44,6 +44,7 @@ def scan(
     window: Window,
     *,
     chunk: int | None = None,
+    kernel: str | None = None,
     mesh: Mesh | None = None,
     tile: int | None = None,
     store: Ledger | None = None,
@@ -57,6 +58,7 @@ def scan(
         spec: what to train; its dtype must agree with `jax_enable_x64`.
         window: where; each axis is a traced path of the Spec.
         chunk: networks side by side on one device (default: the store's, else `plan` chooses).
+        kernel: who takes the steps, `xla` or `native` (default: likewise).
         mesh: devices (default: all).
         tile: side of a tile in pixels; 0 is the whole window in one call (default: by backend).
         store: keeps every finished tile and knows which are pending (default: in memory).
@@ -73,11 +75,12 @@ def scan(
     names = check(spec, window, allow_merged)
     mesh = plan.mesh() if mesh is None else mesh
     ledger = Memory(spec, window) if store is None else store
-    asked = plan.Numeric(chunk, tile, mesh.devices.flat[0].platform)
+    asked = plan.Numeric(chunk, tile, mesh.devices.flat[0].platform, kernel)
     begun = ledger.begun()
     numeric = (
         plan.settle(spec, window, names, mesh, asked) if begun is None else plan.agree(begun, asked)
     )
+    plan.check_kernel(spec, names, asked._replace(kernel=numeric.get("kernel")))
     numeric = ledger.begin(program.readings(spec, names), numeric)
     started, clock, pixels, taken = _now(), time.perf_counter(), 0, 0
     try:
@@ -138,7 +141,8 @@ def _train(
     capacity = math.prod(window.tile_shape(numeric["tile"]))
     while True:
         try:
-            tiles = program.compile_tile(spec, names, capacity, numeric["chunk"], mesh)
+            chunk, kernel = numeric["chunk"], numeric.get("kernel", program.XLA)
+            tiles = program.compile_tile(spec, names, capacity, chunk, mesh, kernel)
             return tiles.run(points), numeric
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if not program.out_of_memory(error):

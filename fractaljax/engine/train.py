@@ -200,7 +200,7 @@ def step(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State) -> 
     if spec.stopping:
         watch = stopping.noted(watch, found.trained, found.points)
     snapshot = Snapshot(t, spec.steps - t, found.shown, grads, state.params, apply)
-    fold = _folded(spec, hparams, snapshot, state)
+    fold = folded(spec, hparams, snapshot, state.fold)
     network = Network(state.params, state.opt, anatomy)
     params, opt, _ = updated(spec, hparams, t, network, grads, state.rates)
     rule, rule_state, when = build(spec, "rule", hparams), state.rule, state.when
@@ -252,11 +252,11 @@ def reading(spec: Spec, hparams: Hparams, state: State) -> dict[str, Array]:
     return readings
 
 
-def _folded(spec: Spec, hparams: Hparams, snapshot: Snapshot, state: State) -> tuple[Tree, ...]:
+def folded(spec: Spec, hparams: Hparams, snapshot: Snapshot, carries: Tree) -> tuple[Tree, ...]:
     """Every fold's next carry; a settled one stands still, so that a reading never depends on
     how long the neighbours of a network run."""
-    carries = []
-    for fold, carry in zip(build(spec, "fold", hparams), state.fold, strict=True):
+    after = []
+    for fold, carry in zip(build(spec, "fold", hparams), carries, strict=True):
         still, new = fold.settled(carry), fold.update(carry, snapshot)
-        carries.append(jax.tree.map(functools.partial(jnp.where, still), carry, new))
-    return tuple(carries)
+        after.append(jax.tree.map(functools.partial(jnp.where, still), carry, new))
+    return tuple(after)

@@ -271,7 +271,8 @@ def _numeric(folder: Path) -> dict[str, Any] | None:
     with contextlib.suppress(OSError, ValueError):
         found = json.loads((folder / "numeric.json").read_text())
         if isinstance(found, Mapping) and isinstance(found.get("chunk"), int):
-            return {"chunk": found["chunk"], "backend": str(found.get("backend"))}
+            kernel = str(found.get("kernel", "xla"))  # there was a time without another
+            return {"chunk": found["chunk"], "kernel": kernel, "backend": str(found.get("backend"))}
     return None
 
 

@@ -49,6 +49,7 @@ def scan(
     store: str | Path | None = None,
     overwrite: bool = False,
     chunk: int | None = None,
+    kernel: str | None = None,
     devices: int | None = None,
     tile: int | str | None = None,
     known: engine.Known | None = None,
@@ -63,6 +64,9 @@ def scan(
             None keeps the result in memory.
         overwrite: throw away what the folder holds.
         chunk: networks side by side on a device (default: chosen for this machine).
+        kernel: who takes the steps: `xla`, or `native`, a compiled loop for networks of one
+            hidden layer (default: the quicker one, where that pays and there is a compiler; `xla`
+            where numbers are to come out as published).
         devices: how many (default: all).
         tile: side of a tile in pixels; 0 or `all` for the whole window in one call.
         known: tile -> (bool `[rows, columns]`, readings `[rows, columns, ...]`): pixels that are
@@ -86,6 +90,7 @@ def scan(
         spec,
         window,
         chunk=chunk,
+        kernel=kernel,
         mesh=mesh,
         tile=side,
         store=ledger,

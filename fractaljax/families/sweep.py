@@ -299,14 +299,16 @@ def _may_trace(course: Course, paths: Mapping[str, str], grid: Grid, path: str) 
 
 def _chunk(job: Job, batch: Batch, mesh: Any) -> int:
     """Networks side by side on a device: pinned, known, measured when that pays, or estimated."""
-    known = job.chunk or plan.remembered_chunk(batch.course, batch.names, mesh)
-    if known:
-        return known
+    if job.chunk:
+        return job.chunk
+    if known := plan.remembered(batch.course, batch.names, mesh, program.XLA):
+        return known.chunk
     share = -(-batch.grid.size // mesh.size)
     if batch.grid.size * batch.course.steps * _work(batch) >= plan.WORTH_MEASURING * 1e4:
-        chunks = plan.candidates(batch.course, batch.names, mesh, batch.grid.size)
-        rates = plan.measure(batch.course, batch.names, lambda n: _first(batch, n), mesh, chunks)
-        return max(rates, key=lambda chunk: rates[chunk])
+        course, names, kernel = batch.course, batch.names, program.XLA
+        choices = plan.candidates(course, names, mesh, batch.grid.size, kernel)
+        rates = plan.measure(course, names, lambda n: _first(batch, n), mesh, choices, kernel)
+        return max(rates, key=lambda choice: rates[choice]).chunk
     return min(plan.estimated_chunk(batch.course), 2 ** math.ceil(math.log2(share)))
 
 
