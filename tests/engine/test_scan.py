@@ -234,7 +234,7 @@ def test_out_of_memory_halves_the_chunk(monkeypatch, caplog):
     real = program.compile_tile
     asked = []
 
-    def scarce(spec, names, pixels, chunk, mesh):
+    def scarce(spec, names, pixels, chunk, mesh, kernel):
         asked.append(chunk)
         if chunk > 2:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes")
