@@ -97,9 +97,9 @@ def refuses_unknown(spec: Spec) -> None:
         try:
             dataclasses.replace(spec, **{role: (*others, wrong) if role in MANY_ROLES else wrong})
         except FractaljaxError as error:
-            assert f"{prefix}.no_such_argument" in str(error), f"the error has no path: {error}"
+            assert f"{prefix}.no_such_argument" in str(error), f"law 1: no path in: {error}"
         else:
-            raise AssertionError(f"{role} '{part.name}' takes an argument that it does not have")
+            raise AssertionError(f"law 2: {role} '{part.name}' takes an argument that it has not")
 
 
 def state_is_stable(spec: Course) -> None:
@@ -114,43 +114,46 @@ def state_is_stable(spec: Course) -> None:
 
     start = jax.eval_shape(lambda: course.begin(spec, {}, draws))
     after = jax.eval_shape(stepped, start)
-    assert jax.tree.structure(start) == jax.tree.structure(after), "a step changes the structure"
+    same = jax.tree.structure(start) == jax.tree.structure(after)
+    assert same, "law 7: a step changes the structure of the state"
     pairs = zip(jax.tree.leaves(start), jax.tree.leaves(after), strict=True)
     for a, b in pairs:
-        assert (a.shape, a.dtype) == (b.shape, b.dtype), f"a step turns {a} into {b}"
+        assert (a.shape, a.dtype) == (b.shape, b.dtype), f"law 7: a step turns {a} into {b}"
     floats = [x for x in jax.tree.leaves(start) if jnp.issubdtype(x.dtype, jnp.floating)]
-    assert all(x.dtype == spec.dtype for x in floats), f"the state leaves {spec.dtype}"
+    assert all(x.dtype == spec.dtype for x in floats), f"law 7: the state leaves {spec.dtype}"
 
 
 def batch_equals_loop(spec: Spec) -> None:
-    """`vmap(train)` gives what a loop over `train` gives."""
+    """Law 3: `vmap(train)` gives what a loop over `train` gives."""
     data, key = shared_draws(spec).data, jax.random.key(spec.seed)
 
     def one(rate):
-        return train.train(spec, {"optimizer.lr_in": rate}, key, data)
+        return train.train(spec, {path: rate}, key, data)
 
+    path = _rate(spec)
     rates = jnp.asarray(RATES, spec.dtype)
     batch = jax.jit(jax.vmap(one))(rates)
     single = jax.jit(one)
     for i, rate in enumerate(rates):
         for name, value in single(rate).items():
-            _close(batch[name][i], value, spec.dtype, f"{name} at rate {rate}")
+            _close(batch[name][i], value, spec.dtype, f"law 3: {name} at rate {rate}")
 
 
 def scan_equals_train(spec: Spec) -> None:
-    """A pixel of a scan is the network that `train` trains with the same seed."""
-    window = Window(Axis("optimizer.lr_in", *RATES, n=2))
+    """Laws 3 and 4: a pixel of a scan is the network that `train` trains with the same seed."""
+    path = _rate(spec)
+    window = Window(Axis(path, *RATES, n=2))
     points = window.points(window.tiles(0)[0])
-    pixels = program.compile_tile(spec, ("optimizer.lr_in",), 2, 2, mesh(1)).run(points)
+    pixels = program.compile_tile(spec, (path,), 2, 2, mesh(1)).run(points)
     data, key = shared_draws(spec).data, jax.random.key(spec.seed)
     for i, rate in enumerate(points[:, 0]):
-        for name, value in train.train(spec, {"optimizer.lr_in": rate}, key, data).items():
-            _close(pixels[name][i], value, spec.dtype, f"{name} at rate {rate}")
+        for name, value in train.train(spec, {path: rate}, key, data).items():
+            _close(pixels[name][i], value, spec.dtype, f"law 4: {name} at rate {rate}")
 
 
 def neighbours_do_not_matter(spec: Course) -> None:
     """Law 3: a reading does not depend on how long the neighbours run, nor on the place."""
-    names = ("optimizer.lr_in",)
+    names = (_rate(spec),)
     window = Window(Axis(*names, 1e-2, 1e4, 16))
     points = window.points(window.tiles(0)[0])
     run: Callable = program.compile_tile(spec, names, 16, 4, mesh()).run
@@ -159,10 +162,12 @@ def neighbours_do_not_matter(spec: Course) -> None:
     alone = [run(points[i : i + 1]) for i in range(len(points))]
     for name, values in forward.items():
         assert np.array_equal(values, backward[name], equal_nan=True), (
-            f"{name} depends on the order"
+            f"law 3: {name} depends on the order"
         )
         single = np.concatenate([a[name] for a in alone])
-        assert np.array_equal(values, single, equal_nan=True), f"{name} depends on the neighbours"
+        assert np.array_equal(values, single, equal_nan=True), (
+            f"law 3: {name} depends on the neighbours"
+        )
 
 
 def every_axis_traces(spec: Spec, role: str) -> None:
@@ -191,11 +196,17 @@ def _traces(spec: Spec, path: str, value: float) -> None:
     try:
         jax.eval_shape(last, jax.ShapeDtypeStruct((), spec.dtype))
     except FractaljaxError as error:  # refused with a reason (a knob nobody would read): allowed
-        assert path.rsplit(".", 1)[-1] in str(error), f"{path} is refused without its name: {error}"
+        assert path.rsplit(".", 1)[-1] in str(error), f"law 1: {path} has no name in: {error}"
     except jax.errors.JAXTypeError as error:
         raise AssertionError(
-            f"{path} says it may be an axis, but does not trace: {error}"
+            f"law 1: {path} says it may be an axis, but does not trace: {error}"
         ) from error
+
+
+def _rate(spec: Course) -> str:
+    """A learning rate that the Spec has."""
+    known = spec.a.paths() if isinstance(spec, Pair) else spec.paths()
+    return "optimizer.lr_in" if "optimizer.lr_in" in known else "optimizer.lr"
 
 
 def _close(a: jax.Array, b: jax.Array, dtype: str, where: str) -> None:
