@@ -197,11 +197,8 @@ def read_growth(folder: Path) -> dict[str, Any]:
         told = fj.grow(path, out=folder, devices=1)
     network = fj.load_model(folder / "arms" / "random" / "best")
     snapshot = fj.load_snapshot(min((folder / "arms/random/snapshots/seed_0").glob("*.yaml")))
-    edges = sum(
-        int(leaf.sum())
-        for layer in snapshot.state.anatomy.masks.values()
-        for leaf in layer.values()
-    )
+    masks = snapshot.state.anatomy.masks.values()
+    edges = sum(int(leaf.sum()) for layer in masks for leaf in layer.values())
     return {
         "outputs": network(np.linspace(-1, 1, 8).reshape(2, 4)),
         "scores": [told.values[arm] for arm in sorted(told.values)],

@@ -67,7 +67,7 @@ def test_what_a_version_wrote_is_read_as_it_read_it(store):
 
 @pytest.mark.parametrize("store", ALL, indirect=True, ids="/".join)
 def test_the_same_command_goes_on_with_it_and_trains_nothing(store):
-    kind, folder, version = store
+    kind, folder, _ = store
     if kind == "study":  # `transfer` alone: a search is asked for beside it
         folder = folder / "search"
         with golden.configured(golden.STUDY) as path:
@@ -141,9 +141,10 @@ def renumber(folder, kind, number):
             file.write_text(f"{first}\n# format {number}\n{rest}")
 
 
-@pytest.mark.parametrize(
-    "store", [a for a in ALL if a[0] == ALL[-1][0]], indirect=True, ids="/".join
-)
+LAST = [row for row in ALL if row[0] == ALL[-1][0]]
+
+
+@pytest.mark.parametrize("store", LAST, indirect=True, ids="/".join)
 def test_a_newer_format_is_refused_in_one_line_and_left_alone(store):
     kind, folder, _ = store
     renumber(folder, kind, 7)

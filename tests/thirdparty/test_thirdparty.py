@@ -1,4 +1,4 @@
-"""A module of somebody else's parts: proved by the laws, trained by a config; broken ones refused."""
+"""Parts of somebody else: proved by the laws, trained by a config; broken ones are refused."""
 
 import copy
 import importlib
