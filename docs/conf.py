@@ -8,8 +8,9 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-import fractaljax
-import pages
+import pages  # noqa: E402
+
+import fractaljax  # noqa: E402
 
 project, author = "fractaljax", "the fractaljax authors"
 version = release = fractaljax.__version__

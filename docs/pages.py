@@ -126,16 +126,14 @@ def directive(name: str) -> list[str]:
     if name == "laws":
         return ["See [](../laws.md).", ""]
     found = getattr(fractaljax, name)
-    kind, options = "autofunction", []
-    if inspect.isclass(found):
-        kind, options = "autoclass", ["   :members:"]
-        if hasattr(found, "_fields"):  # a contract: its source says it all
-            source = textwrap.indent(inspect.getsource(found), "   ")
-            return [f"### {name}", "", "```{eval-rst}", f".. py:class:: fractaljax.{name}", "",
-                    "   .. code-block:: python", "", textwrap.indent(source, "   "), "```", ""]  # fmt: skip
-    elif not callable(found) or not inspect.isfunction(found):
-        kind = "autodata"
-    return [f"### {name}", "", "```{eval-rst}", f".. {kind}:: fractaljax.{name}", *options, "```", ""]
+    if hasattr(found, "_fields"):  # a contract: its source says it all
+        source = textwrap.indent(inspect.getsource(found), " " * 6)
+        body = [f".. py:class:: fractaljax.{name}", "", "   .. code-block:: python", "", source]
+    elif inspect.isclass(found):
+        body = [f".. autoclass:: fractaljax.{name}", "   :members:"]
+    else:
+        body = [f".. autofunction:: fractaljax.{name}"]
+    return [f"### {name}", "", "```{eval-rst}", *body, "```", ""]
 
 
 def part_pages() -> dict[str, str]:
@@ -200,7 +198,13 @@ def settings() -> str:
     for name, kind in FIELDS.items():
         takes = inspect.formatannotation(kind).replace("|", "or")
         lines.append(f"| `{name}` | `{takes}` | `{getattr(spec, name)!r}` |")
-    lines += ["", "What they mean: {py:class}`~fractaljax.Spec`.", "", "| alias | path |", "|---|---|"]
+    lines += [
+        "",
+        "What they mean: {py:class}`~fractaljax.Spec`.",
+        "",
+        "| alias | path |",
+        "|---|---|",
+    ]
     for alias, paths in ALIASES.items():
         lines.append(f"| `{alias}` | {' or '.join(f'`{path}`' for path in paths)} |")
     return "\n".join(lines) + "\n"

@@ -33,6 +33,12 @@ def check(role: str, name: str) -> None:
     Raises:
         AssertionError: names the law.
         FractaljaxError: the part is not registered, or refuses its own defaults.
+
+    Example:
+        >>> fj.laws.check("schedule", "cosine")
+        >>> fj.laws.check("schedule", "cosin")
+        Traceback (most recent call last):
+        fractaljax.errors.FractaljaxError: unknown schedule 'cosin'. Did you mean 'cosine'? ...
     """
     if role == "colormap":
         raise FractaljaxError("a colour map is no part of a training; it has no laws here")

@@ -1,6 +1,5 @@
 """Parts of somebody else: proved by the laws, trained by a config; broken ones are refused."""
 
-import copy
 import importlib
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 import fractaljax as fj
 from fractaljax import cli, laws, registry
+from fractaljax.registry import ROLES
 
 HERE = Path(__file__).parent
 PARTS = [
@@ -29,7 +29,8 @@ BROKEN = [
 @pytest.fixture
 def registered(monkeypatch):
     """Imports a module of this folder, whose parts are known until the test ends."""
-    monkeypatch.setattr(registry, "_PARTS", copy.deepcopy(registry._PARTS))
+    own = {role: {n: registry.lookup(role, n) for n in registry.names(role)} for role in ROLES}
+    monkeypatch.setattr(registry, "_PARTS", own)
     monkeypatch.syspath_prepend(HERE)
     names = ("my_parts", "broken_parts")
     yield importlib.import_module
