@@ -7,6 +7,7 @@ import argparse
 import importlib
 import inspect
 import re
+import shutil
 import textwrap
 from pathlib import Path
 
@@ -38,7 +39,7 @@ PLACES = {  # what the README links to -> its page
     "benchmarks/README.md": "benchmarks.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
-    "experiments/tour.ipynb": "../tour.ipynb",
+    "experiments/tour.ipynb": "tour.ipynb",
 }
 API = {  # heading -> public names
     "What one training is": ("Spec", "Part", "facets", "Pair"),
@@ -73,6 +74,7 @@ def write(folder: Path) -> None:
         path = folder / f"{name}.md"
         if not path.is_file() or path.read_text() != text:
             path.write_text(text)
+    shutil.copyfile(ROOT / "experiments" / "tour.ipynb", folder / "tour.ipynb")
     for path in folder.glob("*.md"):
         if path.stem not in made:
             path.unlink()

@@ -58,7 +58,7 @@ class Field:
 
     @property
     def shown(self) -> str:
-        """The reading a picture shows unless told otherwise: the first one that was recorded."""
+        """What a picture shows unless told otherwise, the first reading that was recorded."""
         return next(iter(self.arrays))
 
     def to_xarray(self) -> Any:
