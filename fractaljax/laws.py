@@ -23,7 +23,9 @@ from fractaljax.types import State, Tree
 from fractaljax.window import Axis, Window
 
 STEPS = 12  # enough for a fold's tail to begin and for momentum to matter
+Alone = list[dict[str, jax.Array]]  # readings of one network a rate
 GROWING = ("when", "where", "growth", "rates")  # roles of a network that grows
+DRAWING = ("model", "problem", "teacher")  # roles that draw at random
 RATES = (0.05, 5.0)  # one that converges on the default problem, one that need not
 
 
@@ -51,8 +53,11 @@ def check(role: str, name: str) -> None:
     refuses_unknown(spec)
     state_is_stable(spec)
     if role not in (*GROWING, "metric"):  # one reads a training; the others are slow to compile
-        batch_equals_loop(spec)
-        scan_equals_train(spec)
+        alone = by_themselves(spec)
+        batch_equals_loop(spec, alone)
+        scan_equals_train(spec, alone)
+    if role in DRAWING:
+        draws_are_the_seeds(spec)
     neighbours_do_not_matter(spec)
     every_axis_traces(spec, role)
 
@@ -129,32 +134,42 @@ def state_is_stable(spec: Course) -> None:
     assert all(x.dtype == spec.dtype for x in floats), f"law 7: the state leaves {spec.dtype}"
 
 
-def batch_equals_loop(spec: Spec) -> None:
+def by_themselves(spec: Spec) -> Alone:
+    """Readings of one network a rate, each trained without neighbours."""
+    data, key, path = shared_draws(spec).data, jax.random.key(spec.seed), _rate(spec)
+    single = jax.jit(lambda rate: train.train(spec, {path: rate}, key, data))
+    return [single(rate) for rate in jnp.asarray(RATES, spec.dtype)]
+
+
+def batch_equals_loop(spec: Spec, alone: Alone | None = None) -> None:
     """Law 3: `vmap(train)` gives what a loop over `train` gives."""
-    data, key = shared_draws(spec).data, jax.random.key(spec.seed)
-
-    def one(rate):
-        return train.train(spec, {path: rate}, key, data)
-
-    path = _rate(spec)
-    rates = jnp.asarray(RATES, spec.dtype)
-    batch = jax.jit(jax.vmap(one))(rates)
-    single = jax.jit(one)
-    for i, rate in enumerate(rates):
-        for name, value in single(rate).items():
-            _close(batch[name][i], value, spec.dtype, f"law 3: {name} at rate {rate}")
+    data, key, path = shared_draws(spec).data, jax.random.key(spec.seed), _rate(spec)
+    batched = jax.vmap(lambda rate: train.train(spec, {path: rate}, key, data))
+    batch = jax.jit(batched)(jnp.asarray(RATES, spec.dtype))
+    for i, readings in enumerate(alone or by_themselves(spec)):
+        for name, value in readings.items():
+            _close(batch[name][i], value, spec.dtype, f"law 3: {name} at rate {RATES[i]}")
 
 
-def scan_equals_train(spec: Spec) -> None:
+def scan_equals_train(spec: Spec, alone: Alone | None = None) -> None:
     """Laws 3 and 4: a pixel of a scan is the network that `train` trains with the same seed."""
     path = _rate(spec)
-    window = Window(Axis(path, *RATES, n=2))
+    window = Window(Axis(path, *RATES, n=2, scale="linear"))  # these rates to the last bit
     points = window.points(window.tiles(0)[0])
     pixels = program.compile_tile(spec, (path,), 2, 2, mesh(1)).run(points)
-    data, key = shared_draws(spec).data, jax.random.key(spec.seed)
-    for i, rate in enumerate(points[:, 0]):
-        for name, value in train.train(spec, {path: rate}, key, data).items():
-            _close(pixels[name][i], value, spec.dtype, f"law 4: {name} at rate {rate}")
+    for i, readings in enumerate(alone or by_themselves(spec)):
+        for name, value in readings.items():
+            _close(pixels[name][i], value, spec.dtype, f"law 4: {name} at rate {RATES[i]}")
+
+
+def draws_are_the_seeds(spec: Spec) -> None:
+    """Laws 4 and 5: data and initial weights are a function of the seed alone."""
+    draw = shared_draws.__wrapped__  # afresh, as another process would
+    one, two = draw(spec), draw(spec)
+    for what in ("data", "weights"):
+        pairs = zip(*(jax.tree.leaves(getattr(draws, what)) for draws in (one, two)), strict=True)
+        same = all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+        assert same, f"law 4: {what} that are drawn twice with one seed differ"
 
 
 def neighbours_do_not_matter(spec: Course) -> None:

@@ -52,7 +52,7 @@ def counting_calls(scale: float = 1.0) -> fj.Fold:
 
 @fj.register("problem", "restless")
 def restless(points: int = 8) -> fj.Problem:
-    """Law 4: draws its data anew whenever it is asked, not by the key."""
+    """Law 4: its data depend on how often it was asked for them."""
     whole = random_regression(points=points, inputs=4)
 
     def load(key, source, count):
