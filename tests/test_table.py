@@ -434,7 +434,7 @@ def test_a_later_format_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("fractaljax.store.parquet.FORMAT", 2)
     filled(tmp_path, grid())
     monkeypatch.undo()
-    with pytest.raises(FractaljaxError, match="a format that this version does not read"):
+    with pytest.raises(FractaljaxError, match="by a newer fractaljax"):
         load_sweep(tmp_path)
 
 

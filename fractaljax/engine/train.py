@@ -54,6 +54,16 @@ def train(spec: Spec, hparams: Hparams, key: Key, data: Data) -> dict[str, Array
 
     Raises:
         FractaljaxError: JAX is not in the Spec's precision, or a path is not traced.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> fj.prepare("float32")
+        >>> x = jnp.linspace(-1, 1, 8)[:, None]
+        >>> spec = fj.Spec(model=fj.Part("mlp", width=4), steps=50)
+        >>> def measure(rate):
+        ...     return fj.train(spec, {"LR": rate}, jax.random.key(0), fj.Data(x, x**2))["measure"]
+        >>> jax.jit(jax.vmap(measure))(jnp.array([0.1, 1e6])) < 0  # two networks side by side
+        Array([ True, False], dtype=bool)
     """
     check_precision(spec)
     hparams = {spec.traced(name): value for name, value in hparams.items()}

@@ -36,6 +36,11 @@ def load(
 
     Raises:
         FractaljaxError: for whatever the config or an override gets wrong, in one line.
+
+    Example:
+        >>> spec, window = fj.load("configs/paper/tanh.yaml", ["steps=20"], only="demo")
+        >>> spec.steps, spec.dtype, window.shape
+        (20, 'float64', (512, 512))
     """
     experiment = config.experiments(config.read(path), overrides, only=only)[0]
     plan.prepare(experiment.spec.dtype)
@@ -76,6 +81,16 @@ def scan(
 
     Raises:
         FractaljaxError: the scan is not possible as asked; nothing on disk is touched.
+
+    Example:
+        >>> spec, window = fj.load("configs/paper/tanh.yaml", ["steps=20"], only="demo")
+        >>> field = fj.scan(spec, window.resized(6, 4), store="outputs/small")
+        >>> field["measure"].shape, bool(field.done.all())
+        ((4, 6), True)
+        >>> field["measure"][0] < 0  # at the lowest rate of the output layer: converged
+        array([ True,  True,  True,  True,  True,  True])
+        >>> fj.open("outputs/small")["measure"].shape
+        (4, 6)
     """
     side = 0 if tile == "all" else tile
     if isinstance(side, str):

@@ -24,6 +24,12 @@ class Trainer:
 
     Raises:
         FractaljaxError: a path that cannot be traced, a precision that JAX is not in.
+
+    Example:
+        >>> fj.prepare("float32")
+        >>> trainer = fj.Trainer(fj.Spec(steps=20), ["LR0", "LR1"], capacity=2)
+        >>> trainer(np.array([[1.0, 1.0], [1e6, 1e6]]))["measure"] < 0
+        array([ True, False])
     """
 
     def __init__(

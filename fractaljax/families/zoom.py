@@ -57,6 +57,12 @@ def zoom(
         center: axis coordinates, x first; text keeps all its digits. See `plan`.
         levels, factor, resolution: see `plan`.
         how: see `run`.
+
+    Example:
+        >>> spec, window = fj.load("configs/paper/tanh.yaml", ["steps=20"], only="demo")
+        >>> zoom = fj.zoom(spec, window.resized(4), "outputs/zoom", center=("1", "2"), levels=2)
+        >>> len(zoom), zoom[1].window.x.span / zoom[0].window.x.span
+        (2, 0.5)
     """
     try:
         exact = None if center is None else [Decimal(c) for c in center]

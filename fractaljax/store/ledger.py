@@ -193,7 +193,7 @@ class Store:
     def _check_same(self, attributes: dict[str, Any]) -> None:
         """Raises unless the attributes are of this scan."""
         mine = json.loads(json.dumps(config.as_tree(self._spec, self._window)))
-        if found := config.differences(attributes["settings"], mine):
+        if found := config.compared(attributes["settings"], mine):
             raise FractaljaxError(
                 f"{self.path} holds another scan; it differs in {'; '.join(found)} "
                 "(stored -> asked). Choose another --out, or --overwrite it."

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import disk
+from fractaljax.store import disk, formats
 
 FORMAT = 1  # of the whole layout; raised when an older reader could not read it
 
@@ -17,23 +17,20 @@ def read(path: Path) -> dict[str, Any]:
     """What the group in a folder says of itself, checked as far as a reader relies on it.
 
     Raises:
-        FractaljaxError: there is no group, it is damaged, or of a later format.
+        FractaljaxError: there is no group, it is damaged, or of a newer format.
     """
     file = path / "field" / "zarr.json"
     if not file.exists():
         raise FractaljaxError(f"{path}: no result here (there is no {file})")
     try:
         found = json.loads(file.read_text())["attributes"]["fractaljax"]
-        known = found["format"] <= FORMAT
-        missing = {"settings", "numeric", "readings"} - set(found)
-        if known and found["check"] != _check(found):
+        formats.check(file, found["format"], FORMAT)
+        if {"settings", "numeric", "readings"} - set(found) or found["check"] != _check(found):
             raise ValueError
+    except FractaljaxError:
+        raise
     except (OSError, ValueError, KeyError, TypeError):
         raise FractaljaxError(f"{file} is damaged or was not written by fractaljax") from None
-    if not known or missing:
-        raise FractaljaxError(
-            f"{file} has a format that this version does not read (it knows {FORMAT})"
-        )
     return found
 
 

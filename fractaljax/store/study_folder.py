@@ -32,7 +32,7 @@ import yaml
 
 from fractaljax import config
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import disk
+from fractaljax.store import disk, formats
 
 STUDY, RESULTS, CURVES = "study.yaml", "search_results.csv", "curves.npz"
 BEST, SUMMARY, RUNNING = "best_hyperparameters.yaml", "summary.yaml", "running.npz"
@@ -62,7 +62,7 @@ def begin(
         write_tree(file, tree)
     found = read_tree(file)  # another process may have been first
     old, new = ({k: v for k, v in t.items() if k not in free} for t in (found, tree))
-    if differing := config.differences(old, new):
+    if differing := config.compared(old, new):
         shown = "; ".join(differing[:3]) + ("; ..." if len(differing) > 3 else "")
         raise FractaljaxError(
             f"{folder} holds another study; it differs in {shown} (stored -> asked). "
@@ -101,7 +101,7 @@ def write_tree(path: Path, tree: Mapping[str, Any]) -> None:
     """A YAML file."""
     text = yaml.safe_dump(_plain(tree), sort_keys=False, allow_unicode=True)
     with disk.on_disk(path):
-        disk.replace(path, HEADER + text)
+        disk.replace(path, formats.marked(HEADER) + text)
 
 
 def write_list(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
@@ -115,12 +115,12 @@ def read_tree(path: Path) -> dict[str, Any]:
     """What a YAML file of ours says.
 
     Raises:
-        FractaljaxError: it is damaged or somebody else's.
+        FractaljaxError: it is damaged, somebody else's, or of a newer format.
     """
     with disk.on_disk(path):
         text = path.read_text(errors="replace")
     try:
-        found = yaml.safe_load(text) if text.startswith(HEADER) else None
+        found = yaml.safe_load(text) if formats.is_ours(path, text, HEADER) else None
     except yaml.YAMLError:
         found = None
     if not isinstance(found, dict):

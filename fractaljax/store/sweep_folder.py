@@ -18,7 +18,7 @@ import yaml
 
 from fractaljax import config
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import disk
+from fractaljax.store import disk, formats
 
 CONFIG, PARTS, RESULTS, NUMERIC = "config.yaml", "parts", "results.parquet", "numeric.jsonl"
 HEADER = "# base setting of the sweep in this folder, written by fractaljax\n"
@@ -29,13 +29,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The base setting of the sweep in a folder.
 
     Raises:
-        FractaljaxError: there is no sweep, or the file is damaged.
+        FractaljaxError: there is no sweep, or the file is damaged or of a newer format.
     """
     file = folder / CONFIG
     if not file.is_file():
         raise FractaljaxError(f"{folder}: no sweep here (there is no {file})")
     text = file.read_text(errors="replace")
-    if not text.startswith(HEADER):
+    if not formats.is_ours(file, text, HEADER):
         raise FractaljaxError(f"{file} was not written by a sweep of fractaljax")
     try:
         found = yaml.safe_load(text)
@@ -59,15 +59,16 @@ def begin(folder: Path, setting: Mapping[str, Any]) -> dict[str, Any]:
                 f"{folder} holds no sweep, but {RESULTS} or {PARTS}, which a sweep would replace. "
                 "Choose another --out."
             )
-        text = yaml.safe_dump(_as_json(setting), sort_keys=False, allow_unicode=True)
-        disk.replace(folder / CONFIG, HEADER + text)
-    found = read_config(folder)  # another process may have been first
-    if differing := config.differences(found, _as_json(setting)):
+        _write_config(folder, setting)
+    found, asked = read_config(folder), _as_json(setting)  # another process may have been first
+    if differing := config.compared(found, asked):
         raise FractaljaxError(
             f"{folder} holds another sweep; it differs in {'; '.join(differing)} "
             "(stored -> asked). Choose another --out, or --overwrite it."
         )
-    return found
+    if found != asked:  # begun before some of its settings were there to be said
+        _write_config(folder, setting)
+    return asked
 
 
 def sources(folder: Path) -> list[Path]:
@@ -97,6 +98,11 @@ def discard_unfinished(folder: Path) -> None:
     """Removes what processes that were killed left half written; nobody may be writing."""
     for file in [*(folder / PARTS).glob(".*.parquet-*"), *folder.glob(f".{RESULTS}-*")]:
         file.unlink(missing_ok=True)
+
+
+def _write_config(folder: Path, setting: Mapping[str, Any]) -> None:
+    text = yaml.safe_dump(_as_json(setting), sort_keys=False, allow_unicode=True)
+    disk.replace(folder / CONFIG, formats.marked(HEADER) + text)
 
 
 def _as_json(tree: Mapping[str, Any]) -> dict[str, Any]:
