@@ -20,13 +20,13 @@ margin: 0.01                       # differences of `measure` below this are non
 """
 
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fractaljax.config.text import check_mapping, from_yaml, load_plugins, parse_override
+from fractaljax.config.plain_yaml import from_yaml
+from fractaljax.config.text import check_mapping, load_plugins, parse_override, read_text
 from fractaljax.config.to_spec import to_training
 from fractaljax.config.to_tree import training_tree
 from fractaljax.config.trees import SETTINGS, canonical, layered, merged, nested
@@ -164,15 +164,9 @@ def read_tree(path: Path, more: Iterable[str] = (), below: tuple[Path, ...] = ()
     """
     if path.resolve() in below:
         raise FractaljaxError(f"{path}: extends itself, by {', '.join(map(str, below))}")
-    if not os.path.isfile(path):
-        near = [*map(str, path.parent.glob("*.yaml"))] if os.path.isdir(path.parent) else []
-        missing = FractaljaxError(f"no file {path}")
-        raise unknown("experiment", str(path), near) if near else missing
+    text = read_text(path, "experiment")
     with at(str(path)):
-        try:
-            tree = from_yaml(path.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise FractaljaxError(f"cannot be read as text: {error}") from None
+        tree = from_yaml(text)
         check_mapping("an experiment", tree)
         names = tree.pop("extends", None) or []
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
