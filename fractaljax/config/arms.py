@@ -26,7 +26,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fractaljax.config.plain_yaml import from_yaml
-from fractaljax.config.text import check_mapping, load_plugins, parse_override, read_text
+from fractaljax.config.text import (
+    check_imported,
+    check_mapping,
+    load_plugins,
+    parse_override,
+    read_text,
+)
 from fractaljax.config.to_spec import to_training
 from fractaljax.config.to_tree import training_tree
 from fractaljax.config.trees import SETTINGS, canonical, layered, merged, nested
@@ -122,8 +128,21 @@ def read_arms(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     return parse_arms(read_tree(path), path.stem, overrides)
 
 
-def parse_arms(tree: Mapping[str, Any], name: str, overrides: Iterable[str] = ()) -> Experiment:
-    """The experiment of a tree of settings; `name` is its name unless it says another."""
+def parse_arms(
+    tree: Mapping[str, Any],
+    name: str,
+    overrides: Iterable[str] = (),
+    *,
+    stored: Path | None = None,
+) -> Experiment:
+    """The experiment of a tree of settings; `name` is its name unless it says another.
+
+    Args:
+        stored: the folder that the tree was read from, if it is a result and not the user's own
+            file: its plugins are never imported.
+    """
+    if stored is not None:
+        check_imported(tree.get("plugins"), stored)
     plain, common = _parted(tree)
     for text in overrides:
         words, value = parse_override(text)
@@ -321,7 +340,7 @@ def _whole(where: str, value: Any, low: int, high: int) -> int:
 def _number(where: str, value: Any) -> float:
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = -1.0
     if isinstance(value, bool) or not 0 <= found < float("inf"):
         raise FractaljaxError(f"{where}={value!r}: takes a number of at least 0")

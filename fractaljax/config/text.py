@@ -103,6 +103,20 @@ def load_plugins(modules: Iterable[str]) -> None:
             raise FractaljaxError(f"plugins: cannot import '{module}': {error!r}") from error
 
 
+def check_imported(modules: Any, where: Any) -> None:
+    """Raises unless the user named the plugins that a result names: it may come from anywhere.
+
+    Args:
+        modules: as the result has them.
+        where: the result.
+    """
+    for module in _modules(modules):
+        if module not in sys.modules:
+            raise FractaljaxError(
+                f"{where} names the plugin {module}; add --plugin {module} to allow it"
+            )
+
+
 def check_mapping(where: str, value: Any) -> None:
     """Raises unless the value is a block of `key: value`."""
     if not isinstance(value, Mapping):

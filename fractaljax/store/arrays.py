@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +11,34 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
+from fractaljax.errors import FractaljaxError
 from fractaljax.ledger import fill_value
 from fractaljax.store import records
 from fractaljax.window import Window
+
+MAX_READINGS = 100  # arrays of one field
+MAX_VALUES = 2**24  # of one reading of one network
+_BLOSC = 16  # bytes of a chunk's header; 4 to 8 say how large it is unpacked
+
+
+def check_layout(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Refuses readings and tiles that no scan has: a name that leads elsewhere, a size that would
+    fill the memory.
+
+    Raises:
+        FractaljaxError: says which.
+    """
+    where, readings = path / "field" / "zarr.json", attributes["readings"]
+    tile = attributes["numeric"]["tile"]
+    if type(tile) is not int or tile < 0:
+        raise FractaljaxError(f"{where}: tile={tile!r} is no size of a tile")
+    if len(readings) > MAX_READINGS:
+        raise FractaljaxError(f"{where}: {len(readings)} readings; at most {MAX_READINGS}")
+    for name, (shape, dtype) in readings.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or np.dtype(dtype).kind not in "biuf":
+            raise FractaljaxError(f"{where}: '{name}' of {dtype} cannot be a reading")
+        if not all(type(n) is int and n >= 0 for n in shape) or np.prod(shape, dtype=float) > MAX_VALUES:
+            raise FractaljaxError(f"{where}: '{name}' has {shape} values; at most {MAX_VALUES}")
 
 
 def create(path: Path, window: Window, attributes: Mapping[str, Any]) -> None:

@@ -25,6 +25,8 @@ def open_field(path: str | Path) -> Field:
     # a folder may come from anywhere: only the user's own files and flags name code to import
     _, spec, window = config.experiments({**raw, "plugins": []})[0]
     with on_disk(path):
+        window.check_pixels()
+        arrays.check_layout(path, attributes)
         tiles = window.tiles(attributes["numeric"]["tile"])
         opened, marks = arrays.opened(path, window, attributes)
         flags, _ = arrays.done(marks)

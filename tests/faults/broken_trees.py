@@ -14,7 +14,7 @@ TEXTS = ("question", "name")  # any text will do
 NO_NULL = ("steps", "dtype", "seed", "width", "depth", "activation", "lr", "epochs", "max_steps")
 SIZES = ("width", "depth", "steps", "max_steps", "epochs", "hidden_dim", "num_hidden", "in_dim")
 SIZES += ("out_dim", "train_samples", "resolution", "trials", "patience", "interval")
-ABSURD = ("width", "steps", "max_steps", "resolution", "epochs", "trials", "seeds")
+ABSURD = ("width", "hidden_dim", "steps", "max_steps", "resolution", "epochs", "trials", "seeds")
 NO_EMPTY = ("seeds", "experiments", "arms", "architectures", "densities", "widths", "schedule")
 MARK = "qz"  # part of no name anywhere
 
@@ -118,9 +118,13 @@ CONTROL = ["\0", "\x07", "\x1b[31m", "\x7f", "\ud800", "\ufffe", "\x80"]
 
 
 @st.composite
-def broken(draw: Any, tree: dict[str, Any]) -> Case:
-    """One of the ways to break a tree, where it can be broken in that way."""
-    kind = draw(st.sampled_from(sorted(WAYS)))
+def broken(draw: Any, tree: dict[str, Any], trains: bool = True) -> Case:
+    """One of the ways to break a tree, where it can be broken in that way.
+
+    Args:
+        trains: whether it would be trained; only then a network is known to be too large.
+    """
+    kind = draw(st.sampled_from([way for way in sorted(WAYS) if trains or way != "absurd size"]))
     found = WAYS[kind](draw, tree)
     if found is None:
         kind, found = "misspelt", misspelt(draw, tree)

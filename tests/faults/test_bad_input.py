@@ -28,21 +28,19 @@ from fractaljax import cli
 CONFIGS = Path(__file__).parents[2] / "configs"
 LONG, SHORT = 10_000, 300
 # config -> verbs that take it
+STUDY = ("defaults", "search_space", "digits_architectures", "digits")  # as one extends the other
 FAMILIES = {
     "paper/tanh.yaml": ("scan", "zoom --auto", "show", "bench", "explore --no-open"),
     "paper/minibatch.yaml": ("scan", "zoom"),
-    "liu/added.yaml": ("scan --only map", "show"),
+    "liu/added.yaml": ("scan", "show"),
     "depth/sgd.yaml": ("scan", "show"),
-    "depth/adam.yaml": ("scan --only nosuch",),
     "growth/fractal_density_lr.yaml": ("scan", "show"),
     "transfer/landscape.yaml": ("scan", "show"),
     "dynamics/gph.yaml": ("sweep", "scan"),
-    "dynamics/power_law.yaml": ("sweep",),
+    "dynamics/power_law.yaml": ("sweep", "scan"),
     "dynamics/comparative/diagonal_teacher.yaml": ("sweep", "show"),
     "transfer/digits.yaml": ("search", "run-transfer"),
-    "transfer/search_space.yaml": ("search",),
-    "transfer/defaults.yaml": ("search",),
-    "growth/cliff_rescue.yaml": ("grow", "grow focus performance"),
+    "growth/cliff_rescue.yaml": ("grow",),
     "growth/rules.yaml": ("grow",),
     "growth/ladder.yaml": ("grow",),
     "growth/seeds.yaml": ("grow seeds",),
@@ -158,7 +156,25 @@ def configs(draw):
     name = draw(st.sampled_from(sorted(FAMILIES)))
     verb = draw(st.sampled_from(FAMILIES[name]))
     tree = yaml.safe_load((CONFIGS / name).read_text())
-    return verb, Path("configs") / Path(name).parent, draw(broken_trees.broken(tree))
+    if verb in ("search", "run-transfer"):
+        tree = whole_study()
+    if verb == "sweep":  # which has no window, and does not read that of the file
+        tree = {key: value for key, value in tree.items() if key not in ("axes", "window")}
+    trains = verb != "show"
+    return verb, Path("configs") / Path(name).parent, draw(broken_trees.broken(tree, trains))
+
+
+def whole_study():
+    """A study and all that it extends as one file."""
+    tree = {}
+    for name in STUDY:
+        layer = yaml.safe_load((CONFIGS / f"transfer/{name}.yaml").read_text())
+        layer.pop("extends", None)
+        for key, value in layer.items():
+            old = tree.get(key)
+            tree[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+    tree["space"]["lr"] = {"path": "optimizer.lr", "min": 1e-4, "max": 3e-2, "scale": "log"}
+    return tree
 
 
 @st.composite
