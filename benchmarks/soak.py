@@ -3,11 +3,11 @@
     python benchmarks/soak.py [--minutes 10] [--clients 50]
 
 A server process of its own serves the map `demo`. Every client is a thread with a connection of
-its own that asks for one thing after the other, as fast as the answers come, with a pause of up to
-`PAUSE_S`: tiles (new ones, known ones, some given up), clicks, small renders (followed to the end or
-cancelled) and their pictures, other settings (more maps than are kept open), the page, the palettes,
-the status, and what is to be refused: places that do not exist, foreign names, bodies that are too
-long or never end.
+its own that asks for one thing after the other, with a pause of up to `PAUSE_S` after each: tiles
+(new ones, known ones, some given up), clicks, small renders (followed to the end or cancelled) and
+their pictures, other settings (more maps than are kept open), the page, the palettes, the status,
+and what is to be refused: places that do not exist, foreign names, bodies that are too long or
+never end.
 
 Told are resident memory, open files and threads of the server every few seconds; the slope is the
 least-squares line through the resident memory after the warm-up, the first third of the time.
@@ -158,7 +158,7 @@ class Client:
             self._maps = [self._map, made.json()["id"]]
 
     def _page(self):
-        paths = ("/", "/api/palettes", "/api/start", f"/api/maps/{self._map}", "/static/page.js")
+        paths = ("/", "/api/palettes", "/api/start", f"/api/maps/{self._map}", "/static/app.js")
         yield self._http.get(self._dice.choice(paths))
 
     def _status(self):
@@ -177,7 +177,9 @@ class Client:
             yield self._http.post("/api/maps", content=b" " * 70_000, headers=form)
         else:
             with httpx.Client(base_url=self._http.base_url, timeout=60) as other:
-                yield other.post("/api/maps", content=(b" " * 1000 for _ in range(90)), headers=form)
+                yield other.post(
+                    "/api/maps", content=(b" " * 1000 for _ in range(90)), headers=form
+                )
 
 
 def soak(clients: int, minutes: float, folder: Path) -> Soak:

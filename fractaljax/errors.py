@@ -4,7 +4,6 @@ import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
 
-
 MAX_LETTERS = 2000  # of a message: what was given may be a megabyte long
 
 

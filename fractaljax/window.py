@@ -105,7 +105,9 @@ class Window:
             FractaljaxError: there would be more than `MAX_TILES`.
         """
         if (count := self.count_tiles(side)) > MAX_TILES:
-            raise FractaljaxError(f"tile={side}: {count} tiles; at most {MAX_TILES}, take larger ones")
+            raise FractaljaxError(
+                f"tile={side}: {count} tiles; at most {MAX_TILES}, take larger ones"
+            )
         (ny, nx), (rows, columns) = self.grid, self.tile_shape(side)
         return [
             Tile(r, min(r + rows, ny), c, min(c + columns, nx))

@@ -18,8 +18,7 @@ import optuna
 from optuna._transform import _SearchSpaceTransform
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.storages.journal import BaseJournalBackend, JournalStorage
-from optuna.trial import FrozenTrial
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from fractaljax.config.space import Dimension
 from fractaljax.errors import FractaljaxError

@@ -37,7 +37,10 @@ def check_layout(path: Path, attributes: Mapping[str, Any]) -> None:
     for name, (shape, dtype) in readings.items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or np.dtype(dtype).kind not in "biuf":
             raise FractaljaxError(f"{where}: '{name}' of {dtype} cannot be a reading")
-        if not all(type(n) is int and n >= 0 for n in shape) or np.prod(shape, dtype=float) > MAX_VALUES:
+        if (
+            not all(type(n) is int and n >= 0 for n in shape)
+            or np.prod(shape, dtype=float) > MAX_VALUES
+        ):
             raise FractaljaxError(f"{where}: '{name}' has {shape} values; at most {MAX_VALUES}")
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import rows
+from fractaljax.store import disk, rows
 
 log = logging.getLogger("fractaljax")
 FORMAT = 1  # raised when an older reader could not read it

@@ -159,7 +159,10 @@ def _check_sizes(path: Path) -> None:
     their arrays as they are, so that none that claims to be larger, or is packed, is ours."""
     with zipfile.ZipFile(path) as members:
         for member in members.infolist():
-            if member.compress_type != zipfile.ZIP_STORED or member.file_size > member.compress_size:
+            if (
+                member.compress_type != zipfile.ZIP_STORED
+                or member.file_size > member.compress_size
+            ):
                 raise ValueError(f"{member.filename} is packed")
             with members.open(member) as stream:
                 version = np.lib.format.read_magic(stream)

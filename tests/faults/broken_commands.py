@@ -12,13 +12,30 @@ WHOLE = ["0", "-1", "1.5", "qz", "", "1e3", "nan", "inf", "-9" * 40, "9" * 4400,
 REAL = ["0", "-1", "nan", "inf", "-inf", "qz", "", "1e999", "1,5", "\u0661q", "\0"]
 TEXT = ["qz", "", "\0", "../qz", "q" * 5000, "\u202eqz", "q\nz", "\udcff"]
 SOURCES = ["none.yaml", "", "\0", "q" * 5000, "folder", "folder/..", "loop", "pipe", "/dev/null"]
-SOURCES += ["/dev/zero", "noise.png", "noise.tif", "noise.yaml", "/proc/self/mem", "text.txt/x", "~qz"]
+SOURCES += [
+    "/dev/zero",
+    "noise.png",
+    "noise.tif",
+    "noise.yaml",
+    "/proc/self/mem",
+    "text.txt/x",
+    "~qz",
+]
 PLACES = ["text.txt", "text.txt/below", "/proc/nowhere", "/dev/null", "/dev/null/x", "q" * 5000]
 PLACES += ["out\0"]
 ENDS = ["1", "1 2", "1 2 3", "1 2 3 4 5", "2 1 0 1", "nan 1 0 1", "0 inf 0 1", "0 1 qz 2"]
 ENDS += ["0 400 0 1", "0 1e999 0 1", "1 1 0 1", "-400 0 0 1"]
 CENTRES = ["1", "1 2 3", "qz 1", "nan 1", "1 inf", "1e99999999999 0", "999 999", "\0 1"]
-OVERRIDES = ["stpes=5", "model.widthq=4", "steps=qz", "steps=", "steps=[", "steps=-1", "=5", "steps"]
+OVERRIDES = [
+    "stpes=5",
+    "model.widthq=4",
+    "steps=qz",
+    "steps=",
+    "steps=[",
+    "steps=-1",
+    "=5",
+    "steps",
+]
 OVERRIDES += ["steps=1e400", "steps=.nan", "model.width=0", "model.width=1000000000", "steps=.inf"]
 OVERRIDES += ["steps=1000000000000000000", "steps=0x" + "f" * 5000, "a\nb=5", "model..width=4"]
 OVERRIDES += ["steps=!!python/object/apply:os.system [id]", "steps=\0", "model.width.more=4"]
@@ -47,8 +64,13 @@ class Command(NamedTuple):
 def _flags(verb: str, line: str, flag: str, values: list[str], kind: str = "") -> list[Command]:
     found = []
     for value in values:
-        words = [flag, *(value.split(" ") if flag in ("--window", "--center", "--axes") else [value])]
-        found.append(Command(verb, kind or f"bad {flag}", [*line.split(), *words], (flag, flag[2:])))
+        words = [
+            flag,
+            *(value.split(" ") if flag in ("--window", "--center", "--axes") else [value]),
+        ]
+        found.append(
+            Command(verb, kind or f"bad {flag}", [*line.split(), *words], (flag, flag[2:]))
+        )
     return found
 
 
@@ -68,7 +90,9 @@ def _training(verb: str) -> list[Command]:
     found += _flags(verb, line, "--devices", [*WHOLE, "999"]) + _flags(verb, line, "--chunk", WHOLE)
     found += _flags(verb, line, "--tile", [w for w in WHOLE if w != "0"])
     found += _flags(verb, line, "--dtype", TEXT) + _flags(verb, line, "--only", TEXT[:-1])
-    found += _flags(verb, line, "--axes", ["LRqz", "LR0 LR0", "LR0 LR1 LR", "model.depth", "\0", ""])
+    found += _flags(
+        verb, line, "--axes", ["LRqz", "LR0 LR0", "LR0 LR1 LR", "model.depth", "\0", ""]
+    )
     found += _flags(verb, line, "--center", CENTRES)
     found += _flags(verb, line, "--plugin", ["qz_none", "../qz", "", "os.path.qz", "a b", "\0"])
     return found
@@ -78,85 +102,272 @@ def _all() -> list[Command]:
     found = [*_training("scan"), *_training("zoom")]
     found += _flags("scan", "scan {c}", "--zoom", REAL)
     # deeper than any two neighbours differ
-    found += [Command("scan", "bad --zoom", "scan {c} --zoom 1e20".split(), ("zoom", "axis"))]
+    found += [Command("scan", "bad --zoom", ["scan", "{c}", "--zoom", "1e20"], ("zoom", "axis"))]
     found += _flags("zoom", "zoom {c} --center 0 0", "--levels", [*WHOLE, "999999999"])
     found += _flags("zoom", "zoom {c} --center 0 0", "--factor", [*REAL, "1", "0.5"])
     found += _flags("zoom", "zoom {c}", "--seed", ["1", *WHOLE])
     for verb, config in (("scan", "{c}"), ("zoom", "{c}"), ("show", "{c}"), ("bench", "{c}")):
         found += _lines(verb, "bad override", f"{verb} {config}", OVERRIDES)
     found += _lines("explore", "bad override", "explore {c} --no-open", OVERRIDES)
-    found += _lines("sweep", "bad override", "sweep {s}", [w for w in OVERRIDES if "width" not in w])
+    found += _lines(
+        "sweep", "bad override", "sweep {s}", [w for w in OVERRIDES if "width" not in w]
+    )
     found += _lines("sweep", "bad sweep", "sweep {s}", SWEPT)
-    found += _lines("sweep", "bad override", "sweep {p}", ["model_c.gamma=1", "training_b.lrq=1", "shared=qz"])
+    found += _lines(
+        "sweep", "bad override", "sweep {p}", ["model_c.gamma=1", "training_b.lrq=1", "shared=qz"]
+    )
     zips = ["batch_seed", "batch_seed,qz", "batch_seed,data_seed", ",", "", "batch_seed,batch_seed"]
     found += _flags("sweep", "sweep {s} batch_seed=0..3 data_seed=0..2", "--zip", zips)
-    found += _flags("sweep", "sweep {s} batch_seed=0..3", "--rerun", ["qz=1", "batch_seed", "=", "steps"])
+    found += _flags(
+        "sweep", "sweep {s} batch_seed=0..3", "--rerun", ["qz=1", "batch_seed", "=", "steps"]
+    )
     found += _flags("sweep", "sweep {s}", "--workers", ["2", "", "qz"])
-    found += _flags("sweep", "sweep {s}", "--chunk", WHOLE) + _flags("sweep", "sweep {s}", "--only", TEXT[:-1])
-    overrides = ["epochs=0", "epochs=qz", "epochs=", "nameq=1", "model.widths=[0]", "model.qz=1", "epochs"]
-    overrides += ["epochs=" + "9" * 5000, "epochs=.nan", "optimizer.lr=-1", "epochs=!!binary aa", "=", "\0=1"]
+    found += _flags("sweep", "sweep {s}", "--chunk", WHOLE) + _flags(
+        "sweep", "sweep {s}", "--only", TEXT[:-1]
+    )
+    overrides = [
+        "epochs=0",
+        "epochs=qz",
+        "epochs=",
+        "nameq=1",
+        "model.widths=[0]",
+        "model.qz=1",
+        "epochs",
+    ]
+    overrides += [
+        "epochs=" + "9" * 5000,
+        "epochs=.nan",
+        "optimizer.lr=-1",
+        "epochs=!!binary aa",
+        "=",
+        "\0=1",
+    ]
     overrides += ["epochs=1000000000000", "name=../../qz", "name=", "plugins=qz_none", "a=*b"]
-    study = ["search.trials=0", "search.trials=qz", "search.trialsq=1", "search.sampler=qz", "space.lr=5"]
-    study += ["space.lr.min=1", "space.lr.min=.nan", "retrain.seeds=[]", "retrain.seeds=[1,1]", "steps=5"]
+    study = [
+        "search.trials=0",
+        "search.trials=qz",
+        "search.trialsq=1",
+        "search.sampler=qz",
+        "space.lr=5",
+    ]
+    study += [
+        "space.lr.min=1",
+        "space.lr.min=.nan",
+        "retrain.seeds=[]",
+        "retrain.seeds=[1,1]",
+        "steps=5",
+    ]
     study += ["search.trials=1000000000000", "architectures=[]", "architectures=[[-1]]", "seed=3"]
     study += ["architectures=[[1000000000]]", "architectures={../../qz: {}}", "transfer.seeds=[-1]"]
     for verb in ("search", "run-transfer"):
-        found += _lines(verb, "bad override", f"{verb} {{t}}", [*(o for o in overrides if "widths" not in o), *study])
-        found += _flags(verb, f"{verb} {{t}}", "--chunk", WHOLE) + _flags(verb, f"{verb} {{t}}", "--devices", WHOLE)
-    grown = ["seeds=0", "seeds=qz", "seeds=[]", "seeds=[1,1]", "seeds=1000000000000", "margin=-1", "margin=.nan"]
-    grown += ["margin=1" + "0" * 400, "snapshots=5", "arms=5", "arms={../../qz: {}}", "claims={x: qz}", "over=5"]
-    grown += ["over.model.densityq=[1]", "over.model.density=[]", "over.model.density=5", "measure=qz", "window.x=LR"]
-    found += _lines("grow", "bad override", "grow {g}", [*(o for o in overrides if o != "name="), *grown])
-    seeds = ["architectures=5", "architectures=[[0]]", "densities=5", "margin=2", "best=0", "best=qz", "best=[", "arms=5"]
-    seeds += ["densities=[]", "margin=!!x 1", "best=true", "architectures=*a", "epochs=\0", "best=" + "[" * 3000]
+        found += _lines(
+            verb,
+            "bad override",
+            f"{verb} {{t}}",
+            [*(o for o in overrides if "widths" not in o), *study],
+        )
+        found += _flags(verb, f"{verb} {{t}}", "--chunk", WHOLE) + _flags(
+            verb, f"{verb} {{t}}", "--devices", WHOLE
+        )
+    grown = [
+        "seeds=0",
+        "seeds=qz",
+        "seeds=[]",
+        "seeds=[1,1]",
+        "seeds=1000000000000",
+        "margin=-1",
+        "margin=.nan",
+    ]
+    grown += [
+        "margin=1" + "0" * 400,
+        "snapshots=5",
+        "arms=5",
+        "arms={../../qz: {}}",
+        "claims={x: qz}",
+        "over=5",
+    ]
+    grown += [
+        "over.model.densityq=[1]",
+        "over.model.density=[]",
+        "over.model.density=5",
+        "measure=qz",
+        "window.x=LR",
+    ]
+    found += _lines(
+        "grow", "bad override", "grow {g}", [*(o for o in overrides if o != "name="), *grown]
+    )
+    seeds = [
+        "architectures=5",
+        "architectures=[[0]]",
+        "densities=5",
+        "margin=2",
+        "best=0",
+        "best=qz",
+        "best=[",
+        "arms=5",
+    ]
+    seeds += [
+        "densities=[]",
+        "margin=!!x 1",
+        "best=true",
+        "architectures=*a",
+        "epochs=\0",
+        "best=" + "[" * 3000,
+    ]
     found += _lines("grow", "bad override", "grow seeds {f}", seeds)
     for flag, values in (("--chunk", WHOLE), ("--devices", WHOLE)):
         found += _flags("grow", "grow {g}", flag, values)
-    focus = ["grow focus", "grow focus qz {g}", "grow focus growth", "grow focus growth none.yaml", "grow focus growth {g} x"]
+    focus = [
+        "grow focus",
+        "grow focus qz {g}",
+        "grow focus growth",
+        "grow focus growth none.yaml",
+        "grow focus growth {g} x",
+    ]
     found += [Command("grow", "bad words", w.split(), ("focus", "none.yaml")) for w in focus]
-    resume = ["grow resume", "grow resume none.yaml", "grow resume folder", "grow resume {g}", "grow resume a b", "grow seeds"]
-    found += [Command("grow", "bad words", w.split(), ("resume", "snapshot", "fractaljax", "seeds")) for w in resume]
+    resume = [
+        "grow resume",
+        "grow resume none.yaml",
+        "grow resume folder",
+        "grow resume {g}",
+        "grow resume a b",
+        "grow seeds",
+    ]
+    found += [
+        Command("grow", "bad words", w.split(), ("resume", "snapshot", "fractaljax", "seeds"))
+        for w in resume
+    ]
     pictures = {"--reading": TEXT[:-1], "--cmap": [t for t in TEXT[:-1] if t], "--stretch": TEXT}
-    pictures |= {"--aa": [*WHOLE, "1", "9"], "--level": WHOLE, "--contour": ["qz", "black:", "black:-1", "black:nan", "black:1e9"]}
+    pictures |= {
+        "--aa": [*WHOLE, "1", "9"],
+        "--level": WHOLE,
+        "--contour": ["qz", "black:", "black:-1", "black:nan", "black:1e9"],
+    }
     pictures["--out"] = ["x.qz", "none/x.png", "text.txt/x.png", "\0.png", "x.PNGq"]
     for flag, values in pictures.items():
         found += _flags("render", "render {r}", flag, values)
     found += _flags("render", "render {z}", "--level", ["2", "99", "-1", "qz", "9" * 4400])
-    films = {"--fps": [*REAL, "1e9"], "--seconds-per-level": REAL, "--size": [*WHOLE, "0x0", "4x", "9999999999", "4kq"]}
-    films |= {"--codec": TEXT, "--reading": TEXT[:-1], "--stretch": TEXT, "--out": ["x.qz", "none/x.mp4", "text.txt/x.mp4"]}
+    films = {
+        "--fps": [*REAL, "1e9"],
+        "--seconds-per-level": REAL,
+        "--size": [*WHOLE, "0x0", "4x", "9999999999", "4kq"],
+    }
+    films |= {
+        "--codec": TEXT,
+        "--reading": TEXT[:-1],
+        "--stretch": TEXT,
+        "--out": ["x.qz", "none/x.mp4", "text.txt/x.mp4"],
+    }
     for flag, values in films.items():
         found += _flags("video", "video {z}", flag, values)
-    for flag, values in {"--method": TEXT, "--pairs": ["5"], "--level": ["0", "qz"], "--seed": ["1"]}.items():
+    for flag, values in {
+        "--method": TEXT,
+        "--pairs": ["5"],
+        "--level": ["0", "qz"],
+        "--seed": ["1"],
+    }.items():
         found += _flags("dimension", "dimension {z}", flag, values)
     trained = "dimension {z} --method uncertainty"
     found += _flags("dimension", trained, "--level", [w for w in WHOLE if w != "0"] + ["9"])
-    found += _flags("dimension", trained, "--pairs", [*WHOLE, "1000000000000"]) + _flags("dimension", trained, "--devices", WHOLE)
-    found += _flags("audit", "audit {z}", "--pixels", [w for w in WHOLE]) + _flags("audit", "audit {z}", "--devices", WHOLE)
-    found += _flags("explore", "explore {c} --no-open", "--port", ["-1", "65536", "qz", "", "1.5", "9" * 4400])
-    found += _flags("explore", "explore {c} --no-open", "--host", ["a..b", "q" * 300 + ".invalid", "\0"])
+    found += _flags("dimension", trained, "--pairs", [*WHOLE, "1000000000000"]) + _flags(
+        "dimension", trained, "--devices", WHOLE
+    )
+    found += _flags("audit", "audit {z}", "--pixels", [w for w in WHOLE]) + _flags(
+        "audit", "audit {z}", "--devices", WHOLE
+    )
+    found += _flags(
+        "explore", "explore {c} --no-open", "--port", ["-1", "65536", "qz", "", "1.5", "9" * 4400]
+    )
+    found += _flags(
+        "explore", "explore {c} --no-open", "--host", ["a..b", "q" * 300 + ".invalid", "\0"]
+    )
     found += _flags("explore", "explore {c} --no-open", "--devices", WHOLE)
-    found += _flags("bench", "bench {c}", "--devices", [*WHOLE, "999"]) + _flags("bench", "bench {c}", "--dtype", TEXT)
+    found += _flags("bench", "bench {c}", "--devices", [*WHOLE, "999"]) + _flags(
+        "bench", "bench {c}", "--dtype", TEXT
+    )
     found += _flags("list", "list", "--plugin", ["qz_none", "../qz", "", "a b"])
-    found += _lines("list", "bad words", "list", [t for t in TEXT if t] + ["model steps=5"], ("role", "argument"))
+    found += _lines(
+        "list",
+        "bad words",
+        "list",
+        [t for t in TEXT if t] + ["model steps=5"],
+        ("role", "argument"),
+    )
     found += _lines("merge", "bad words", "merge", ["{m}", ""], ("--out", "argument"))
-    found += [Command("merge", "bad source", ["merge", "{m}", s, "--out", "all"], _near(s)) for s in SOURCES]
+    found += [
+        Command("merge", "bad source", ["merge", "{m}", s, "--out", "all"], _near(s))
+        for s in SOURCES
+    ]
     found += _flags("merge", "merge {m}", "--out", [p for p in PLACES])
     for verb in ("scan", "zoom", "show", "bench", "explore", "sweep"):
         more = ["--no-open"] if verb == "explore" else []
-        found += [Command(verb, "bad source", [verb, s, *more], _near(s)) for s in SOURCES if s or verb != "bench"]
-    for verb in ("search", "run-transfer", "grow", "queue", "render", "video", "dimension", "audit", "report", "transfer"):
+        found += [
+            Command(verb, "bad source", [verb, s, *more], _near(s))
+            for s in SOURCES
+            if s or verb != "bench"
+        ]
+    for verb in (
+        "search",
+        "run-transfer",
+        "grow",
+        "queue",
+        "render",
+        "video",
+        "dimension",
+        "audit",
+        "report",
+        "transfer",
+    ):
         found += [Command(verb, "bad source", [verb, s], _near(s)) for s in SOURCES]
-    found += [Command("run-transfer", "bad source", ["run-transfer", "--resume", s], _near(s)) for s in SOURCES]
-    found += [Command("run-transfer", "bad words", w.split(), ("run-transfer", "--resume")) for w in ("run-transfer", "run-transfer {t} --resume folder")]
-    for verb, line in (("scan", "scan {c}"), ("sweep", "sweep {s}"), ("search", "search {t}"), ("grow", "grow {g}"), ("zoom", "zoom {c} --center 0 0")):
+    found += [
+        Command("run-transfer", "bad source", ["run-transfer", "--resume", s], _near(s))
+        for s in SOURCES
+    ]
+    found += [
+        Command("run-transfer", "bad words", w.split(), ("run-transfer", "--resume"))
+        for w in ("run-transfer", "run-transfer {t} --resume folder")
+    ]
+    for verb, line in (
+        ("scan", "scan {c}"),
+        ("sweep", "sweep {s}"),
+        ("search", "search {t}"),
+        ("grow", "grow {g}"),
+        ("zoom", "zoom {c} --center 0 0"),
+    ):
         found += _flags(verb, line, "--out", PLACES)
     found += _flags("transfer", "transfer {q}", "--out", PLACES) if FLAGS else []
-    lines = {"scan": "{c}", "zoom": "{c}", "sweep": "{s}", "merge": "{m} --out all", "search": "{t}", "transfer": "{r}", "run-transfer": "{t}"}
-    lines |= {"grow": "{g}", "queue": "{a}", "report": "{r}", "render": "{r}", "video": "{z}", "dimension": "{z}", "audit": "{z}", "list": "", "show": "{c}", "bench": "{c}", "explore": "{c}"}
+    lines = {
+        "scan": "{c}",
+        "zoom": "{c}",
+        "sweep": "{s}",
+        "merge": "{m} --out all",
+        "search": "{t}",
+        "transfer": "{r}",
+        "run-transfer": "{t}",
+    }
+    lines |= {
+        "grow": "{g}",
+        "queue": "{a}",
+        "report": "{r}",
+        "render": "{r}",
+        "video": "{z}",
+        "dimension": "{z}",
+        "audit": "{z}",
+        "list": "",
+        "show": "{c}",
+        "bench": "{c}",
+        "explore": "{c}",
+    }
     unknown = ["--qz", "--qz=1", "--" + "q" * 3000, "-q", "--\0", "--only2", "--outt", "---"]
     for verb, rest in lines.items():
-        found += [Command(verb, "unknown flag", [verb, *rest.split(), w], (w[:12].rstrip("\0"),)) for w in unknown]
-        found += [Command(verb, "unknown word", [verb, *rest.split(), "qz"], ("qz",)) for _ in range(verb not in ("grow", "merge", "list"))]
+        found += [
+            Command(verb, "unknown flag", [verb, *rest.split(), w], (w[:12].rstrip("\0"),))
+            for w in unknown
+        ]
+        found += [
+            Command(verb, "unknown word", [verb, *rest.split(), "qz"], ("qz",))
+            for _ in range(verb not in ("grow", "merge", "list"))
+        ]
     return found
 
 

@@ -35,7 +35,9 @@ def emitted(tree: Any) -> str:
     if isinstance(tree, Raw):
         return tree
     if isinstance(tree, dict):
-        pairs = (f"{k if isinstance(k, Raw) else json.dumps(k)}: {emitted(v)}" for k, v in _items(tree))
+        pairs = (
+            f"{k if isinstance(k, Raw) else json.dumps(k)}: {emitted(v)}" for k, v in _items(tree)
+        )
         return "{" + ", ".join(pairs) + "}"
     if isinstance(tree, list):
         return "[" + ", ".join(map(emitted, tree)) + "]"
@@ -58,7 +60,13 @@ class Twice(NamedTuple):
 def places(tree: Any, below: tuple = ()) -> list[tuple]:
     """The path of every key, and of every entry of a list."""
     found = []
-    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    pairs = (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree)
+        if isinstance(tree, list)
+        else ()
+    )
     for key, value in pairs:
         found += [(*below, key), *places(value, (*below, key))]
     return found
@@ -134,11 +142,15 @@ def broken(draw: Any, tree: dict[str, Any], trains: bool = True) -> Case:
 
 
 def misspelt(draw: Any, tree: Any) -> Any:
-    keys = [p for p in places(tree) if isinstance(p[-1], str) and p[-2:-1] not in [(f,) for f in FREE]]
+    keys = [
+        p for p in places(tree) if isinstance(p[-1], str) and p[-2:-1] not in [(f,) for f in FREE]
+    ]
     path = draw(st.sampled_from(keys))
     word = path[-1]
     i = draw(st.integers(0, len(word)))
-    letters = draw(st.sampled_from([MARK, MARK * 999, "q\u00e9z", "q\u202ez", "q z", "q\nz", "q.z"]))
+    letters = draw(
+        st.sampled_from([MARK, MARK * 999, "q\u00e9z", "q\u202ez", "q z", "q\nz", "q.z"])
+    )
     return put(tree, path, None, word[:i] + letters + word[i:]), (word[:i] + "q", "bad.yaml")
 
 
@@ -204,7 +216,9 @@ def negative(draw: Any, tree: Any) -> Any:
 
 def absurd(draw: Any, tree: Any) -> Any:
     sizes = [p for p in places(tree) if p[-1] in ABSURD and type(at(tree, p)) is int]
-    return _value(draw, tree, sizes, [10**9 + 1, 10**12, 10**18, 10**400, Raw("1e400"), Raw(".inf")])
+    return _value(
+        draw, tree, sizes, [10**9 + 1, 10**12, 10**18, 10**400, Raw("1e400"), Raw(".inf")]
+    )
 
 
 def empty(draw: Any, tree: Any) -> Any:

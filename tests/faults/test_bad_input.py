@@ -15,7 +15,6 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-import broken_commands
 import broken_trees
 import pytest
 import yaml
@@ -70,7 +69,13 @@ def sandbox(tmp_path_factory):
     spec, window = fj.load(place / "tiny.yaml")
     fj.scan(spec, window, store=place / "result")
     fj.zoom(spec, window, center=("0", "0"), levels=2, store=place / "zoomed")
-    few = ["steps=4", "evaluations=2", "model.hidden_dim=2", "problem.train_samples=8", "batch_seed=0,1"]
+    few = [
+        "steps=4",
+        "evaluations=2",
+        "model.hidden_dim=2",
+        "problem.train_samples=8",
+        "batch_seed=0,1",
+    ]
     fj.sweep(place / "configs/dynamics/gph.yaml", few, out=place / "swept")
     with contextlib.chdir(place):
         yield place
@@ -172,7 +177,9 @@ def whole_study():
         layer.pop("extends", None)
         for key, value in layer.items():
             old = tree.get(key)
-            tree[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+            tree[key] = (
+                {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+            )
     tree["space"]["lr"] = {"path": "optimizer.lr", "min": 1e-4, "max": 3e-2, "scale": "log"}
     return tree
 
@@ -204,7 +211,13 @@ def check_config(case, tally):
     tally[head, broken.kind] += 1
 
 
-PLACES = {"{c}": "tiny.yaml", "{r}": "result", "{z}": "zoomed", "{m}": "swept", "{a}": "agenda.yaml"}
+PLACES = {
+    "{c}": "tiny.yaml",
+    "{r}": "result",
+    "{z}": "zoomed",
+    "{m}": "swept",
+    "{a}": "agenda.yaml",
+}
 PLACES |= {"{s}": "configs/dynamics/gph.yaml", "{t}": "configs/transfer/digits.yaml"}
 PLACES |= {"{p}": "configs/dynamics/comparative/diagonal_teacher.yaml"}
 PLACES |= {"{g}": "configs/growth/cliff_rescue.yaml", "{f}": "configs/growth/seeds.yaml"}

@@ -222,7 +222,10 @@ def test_a_journal_is_never_unpickled():
 
     bomb = pickle.dumps(Trap()).hex()
     trials = range(len(values))
-    logs = [{"op_code": 9, "worker_id": "x", "trial_id": i, "system_attr": {"cma:optimizer:0": bomb}} for i in trials]
+    logs = [
+        {"op_code": 9, "worker_id": "x", "trial_id": i, "system_attr": {"cma:optimizer:0": bomb}}
+        for i in trials
+    ]
     Path(JOURNAL).write_text(lines + "".join(json.dumps(log) + "\n" for log in logs))
     again = sampler()
     for i, found in enumerate(values):
@@ -257,7 +260,9 @@ def test_cma_es_is_optunas_own():
 
 def texted(name, text, *, width=1):
     def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, width, 8, 2, 0, 0, 0))
     body = b"fractaljax\0\1\0\0\0" + zlib.compress(text)
@@ -304,9 +309,13 @@ def test_names_of_folders_do_not_lead_out(name, capsys):
     from fractaljax.config.arms import parse_arms
     from fractaljax.config.study import parse_study
 
-    study = {"problem": {"validation": 4}, "stopping": "patience", "space": {"LR": {"min": 1, "max": 2}}}
+    study = {
+        "problem": {"validation": 4},
+        "stopping": "patience",
+        "space": {"LR": {"min": 1, "max": 2}},
+    }
     for tree in ({"architectures": {name: [2]}}, {"architectures": [[2]], "name": name}):
-        with pytest.raises(FractaljaxError, match="folder|given"):
+        with pytest.raises(FractaljaxError, match=r"folder|given"):
             parse_study({**study, **tree}, "x")
     with pytest.raises(FractaljaxError, match="arms"):
         parse_arms({"arms": {name: {}}}, "x")

@@ -20,7 +20,13 @@ STUDY = {
 }
 ARMS = {
     "model": {"name": "masked_mlp", "widths": [4]},
-    "problem": {"name": "synthetic_classes", "points": 60, "batch": 20, "validation": 20, "test": 20},
+    "problem": {
+        "name": "synthetic_classes",
+        "points": 60,
+        "batch": 20,
+        "validation": 20,
+        "test": 20,
+    },
     "stopping": "patience",
     "arms": {"one": {}},
 }
@@ -62,7 +68,7 @@ def test_a_study_on_disk_never_imports_a_plugin(trap, verb, tree, capsys):
     assert cli.main(words) == 2
     err = capsys.readouterr().err
     assert f"names the plugin {trap}; add --plugin {trap} to allow it" in err
-    assert err.count("\n") == 1 and "result" in err or "run" in err
+    assert err.count("\n") == 1
     assert trap not in sys.modules and not Path("sprung").exists()
     assert cli.main([*words, "--plugin", trap]) == 2  # there is nothing to go on with
     assert "names the plugin" not in capsys.readouterr().err

@@ -113,7 +113,11 @@ def test_only_dependencies_are_imported_at_the_top():
     needed |= {*sys.stdlib_module_names, "fractaljax"}
     lazy = {"explorer/server.py", "explorer/guard.py", "families/learning.py"}  # imported lazily
     for path in FILES:
-        top = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)]
+        top = [
+            n
+            for n in ast.parse(path.read_text()).body
+            if isinstance(n, ast.Import | ast.ImportFrom)
+        ]
         used = {name.split(".")[0] for name in imported(ast.Module(top, []))}
         if str(path.relative_to(ROOT)) not in lazy:
             assert used <= needed, f"{path}: {used - needed}"
