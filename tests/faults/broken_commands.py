@@ -49,7 +49,6 @@ SWEPT += ["batch_seed=0..1000000000000", "model.gamma=1,nan", "window.x=LR", "st
 SWEPT += ["model.widthq=1,2", "batch_seed=1 batch_seed=2", "training.batch_seed=1 batch_seed=2"]
 SWEPT += ["batch_seed=0..2000000 data_seed=0..2000000", "steps=5,qz", "metric=[],[]q", "..=1"]
 SWEPT += ["batch_seed=range(0,5,0)", "model.hidden_dim=10000000000", "steps=10,1000000000000000000"]
-FLAGS: dict[str, list[str]] = {}
 
 
 class Command(NamedTuple):
@@ -335,7 +334,6 @@ def _all() -> list[Command]:
         ("zoom", "zoom {c} --center 0 0"),
     ):
         found += _flags(verb, line, "--out", PLACES)
-    found += _flags("transfer", "transfer {q}", "--out", PLACES) if FLAGS else []
     lines = {
         "scan": "{c}",
         "zoom": "{c}",
@@ -375,11 +373,25 @@ def _near(source: str) -> tuple[str, ...]:
     return (source.strip("\0")[:20],)
 
 
-COMMANDS: list[Any] = _all()
+COMMANDS = _all()
+INNOCENT = {  # what changes nothing about what is wrong, behind the first source of a verb
+    ("scan", "zoom"): ["optimizer.momentum=0.5", "--dtype float64", "--chunk 2", "--devices 1"],
+    ("bench", "explore"): ["optimizer.momentum=0.5", "--devices 1"],
+    ("show",): ["optimizer.momentum=0.5", "seed=7"],
+    ("sweep",): ["optimizer.lr=0.001", "--devices 1", "--chunk 4"],
+    ("search", "run-transfer"): ["search.draw_seed=2", "--devices 1", "--chunk 4"],
+    ("grow",): ["question=why", "--devices 1", "--chunk 4"],
+}
 
 
 @st.composite
 def commands(draw: Any) -> Command:
-    """Any of these, with an innocent flag or two beside it."""
+    """Any of these, some with innocent words beside what is wrong."""
     found = draw(st.sampled_from(COMMANDS))
-    return found
+    known = next((words for verbs, words in INNOCENT.items() if found.verb in verbs), [])
+    known = [word for word in known if word.split()[0] not in found.words]
+    if found.kind in ("bad words", "bad source") or "seeds" in found.words or not known:
+        return found
+    beside = draw(st.lists(st.sampled_from(known), unique=True, max_size=2))
+    first, rest = found.words[:2], found.words[2:]
+    return found._replace(words=[*first, *" ".join(beside).split(), *rest])

@@ -15,6 +15,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import broken_commands
 import broken_trees
 import pytest
 import yaml
@@ -244,3 +245,23 @@ def fuzz(examples):
 @given(case=configs())
 def test_a_bad_config_is_refused_in_one_line(sandbox, nothing_trains, tally, case):
     check_config(case, tally)
+
+
+@fuzz(SHORT)
+@given(case=broken_commands.commands())
+def test_a_bad_command_is_refused_in_one_line(sandbox, nothing_trains, tally, case):
+    check_command(case, tally)
+
+
+@pytest.mark.long
+@fuzz(LONG * 6 // 10)
+@given(case=configs())
+def test_thousands_of_bad_configs_are_refused(sandbox, nothing_trains, tally, case):
+    check_config(case, tally)
+
+
+@pytest.mark.long
+@fuzz(LONG * 4 // 10)
+@given(case=broken_commands.commands())
+def test_thousands_of_bad_commands_are_refused(sandbox, nothing_trains, tally, case):
+    check_command(case, tally)
