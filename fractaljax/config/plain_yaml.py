@@ -15,7 +15,7 @@ from fractaljax.errors import FractaljaxError
 MAX_VALUES = 100_000  # with every alias counted as what it stands for
 MAX_DEPTH = 40  # blocks and lists in each other
 MAX_BITS = 4096  # of a whole number
-_PLAIN = ("null", "bool", "int", "float", "str", "seq", "map", "merge", "value")
+_PLAIN = ("null", "bool", "int", "float", "str", "seq", "map")
 _TAG = "tag:yaml.org,2002:"
 
 

@@ -1,6 +1,7 @@
 """The arrays of a field as Zarr: their metadata, and how they are created and opened."""
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -76,13 +77,44 @@ def opened(
     return found, found.pop("done")
 
 
+def check_chunks(array: Any, rows: slice, columns: slice) -> None:
+    """Refuses chunks that would unpack to more than the tile they hold: a file of a hundred
+    kilobytes may claim two gigabytes, which are taken before anything is compared.
+
+    Args:
+        array: from `opened`.
+        rows, columns: in samples; every chunk that they touch is looked at.
+
+    Raises:
+        ValueError: names the chunk.
+    """
+    tile = array.chunk_layout.read_chunk.shape
+    most = int(np.prod(tile)) * array.dtype.numpy_dtype.itemsize
+    spans = [
+        range(part.indices(n)[0] // t, -(-part.indices(n)[1] // t))
+        for part, n, t in zip((rows, columns), array.shape, tile, strict=False)
+    ]
+    for place in itertools.product(*spans):
+        names = [*map(str, place), *["0"] * (len(tile) - 2)]
+        try:
+            with open(Path(array.kvstore.path, "c", *names), "rb") as stream:
+                head = stream.read(_BLOSC)
+        except FileNotFoundError:
+            continue
+        if (size := int.from_bytes(head[4:8], "little")) > most:
+            where = "/".join(names)
+            raise ValueError(f"chunk {where} claims {size} bytes unpacked; a tile has {most}")
+
+
 def done(marks: Any) -> tuple[np.ndarray, list[int]]:
     """Whether each tile is marked done, and the tiles whose mark is damaged, which are not."""
     with contextlib.suppress(ValueError):
+        check_chunks(marks, slice(None), slice(None))
         return np.asarray(marks.read().result()).ravel().astype(bool), []
     found, unreadable = np.zeros(marks.shape, bool), []
     for index, place in enumerate(np.ndindex(*marks.shape)):
         try:
+            check_chunks(marks, *(slice(at, at + 1) for at in place))
             found[place] = bool(marks[place].read().result())
         except ValueError:
             unreadable.append(index)
