@@ -122,7 +122,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=512)
-    except (socket.gaierror, UnicodeError):  # the second: a label too long, or empty
+    except (socket.gaierror, ValueError):  # the second: a label too long, or empty
         raise FractaljaxError(
             f"--host {host}: no such address; allowed are names and addresses of this machine"
         ) from None

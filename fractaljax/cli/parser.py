@@ -21,6 +21,7 @@ from fractaljax.cli import (
     video,
     zoom,
 )
+from fractaljax.errors import FractaljaxError
 
 OVERVIEW = """examples:
   fractaljax scan configs/paper/tanh.yaml --only overview --resolution 256
@@ -64,7 +65,7 @@ class Parser(argparse.ArgumentParser):
             message = f"'{choice[1]}' is not one of {', '.join(names)}" + (
                 f". Did you mean '{near[0]}'?" if near else ""
             )
-        message = " ".join(f"{message}. See: {self.prog} --help".splitlines())
+        message = f"{FractaljaxError(message)}. See: {self.prog} --help"
         print(f"fractaljax: {message}", file=sys.stderr)
         raise SystemExit(2)
 

@@ -181,9 +181,9 @@ def read_tree(path: Path, more: Iterable[str] = (), below: tuple[Path, ...] = ()
     Args:
         more: words that it may have besides those of an experiment.
     """
+    text = read_text(path, "experiment")
     if path.resolve() in below:
         raise FractaljaxError(f"{path}: extends itself, by {', '.join(map(str, below))}")
-    text = read_text(path, "experiment")
     with at(str(path)):
         tree = from_yaml(text)
         check_mapping("an experiment", tree)

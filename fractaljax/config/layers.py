@@ -75,9 +75,9 @@ def read_layers(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
     Raises:
         FractaljaxError: with the file, and what in it is not understood.
     """
+    text = read_text(path, "study")
     if path.resolve() in below:
         raise FractaljaxError(f"{path}: extends itself, by {', '.join(map(str, below))}")
-    text = read_text(path, "study")
     with at(str(path)):
         tree = from_yaml(text)
         check_mapping("a study", tree)

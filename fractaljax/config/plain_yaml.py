@@ -94,5 +94,13 @@ class _Loader(yaml.SafeLoader):
             raise FractaljaxError(f"a whole number of more than {MAX_BITS} bits")
         return value
 
+    def construct_text(self, node):
+        """Text that a file, its name and a command can hold."""
+        value = self.construct_scalar(node)
+        if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
+            raise FractaljaxError(f"no text at line {node.start_mark.line + 1}: {value!a}")
+        return value
+
 
 _Loader.add_constructor(f"{_TAG}int", _Loader.construct_whole)
+_Loader.add_constructor(f"{_TAG}str", _Loader.construct_text)
