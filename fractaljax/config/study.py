@@ -183,7 +183,8 @@ def _block(phase: str, given: Any) -> dict[str, Any]:
 
 
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or value in ("", ".", "..") or Path(value).name != value:
+    plain = isinstance(value, str) and "\0" not in value
+    if not plain or value in ("", ".", "..") or Path(value).name != value:
         raise FractaljaxError(f"name={value!r}: must be a text that can name a folder")
     return value
 

@@ -300,7 +300,9 @@ async def _json(request: Request) -> Any:
     """The body, which must be JSON and short."""
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         raise Refused("the body must be application/json", 415)
-    body = b""
+    body, said = b"", request.headers.get("content-length", "0")
+    if not said.isdecimal() or len(said) > 18 or int(said) > MAX_BODY:
+        raise Refused(f"the body is longer than {MAX_BODY} bytes", 413)
     async for piece in request.stream():
         body += piece
         if len(body) > MAX_BODY:

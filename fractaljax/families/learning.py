@@ -6,6 +6,7 @@ open it with `JournalStorage(JournalFileBackend("optuna.journal"))`. Optuna woul
 of CMA-ES into it and run whatever a journal holds; here that state is made again from the trials.
 """
 
+import copy
 import json
 import math
 import random
@@ -109,7 +110,8 @@ class Learning:
 
 class _Replayed(optuna.samplers.CmaEsSampler):
     """CMA-ES whose state is what it was told, generation by generation: no pickle is written, and
-    none that a journal holds is read. Bit for bit Optuna's own: an update draws nothing."""
+    none that a journal holds is read. Bit for bit Optuna's own: an update draws nothing, and a copy
+    is what a pickle would give back (half of a symmetric matrix)."""
 
     def sample_relative(self, study: Any, trial: Any, search_space: dict[str, Any]) -> Any:
         self._ranges = search_space
@@ -131,6 +133,7 @@ class _Replayed(optuna.samplers.CmaEsSampler):
             told = self._get_solution_trials(completed_trials, generation)
             told = told[: optimizer.population_size]
             optimizer.tell([(space.transform(t.params), t.value) for t in told])
+            optimizer = copy.deepcopy(optimizer)
         return optimizer
 
 

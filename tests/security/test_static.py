@@ -25,7 +25,10 @@ NAMES = {  # of a distribution -> what is imported of it
     "scikit-learn": "sklearn",
     "imageio-ffmpeg": "imageio_ffmpeg",
 }
-BY_OTHERS = {"requests": "tensorflow-datasets"}  # imported, and brought along by
+BY_OTHERS = {
+    "requests": "tensorflow-datasets",
+    "contourpy": "matplotlib",
+}  # imported, and brought along by
 
 
 def imported(tree):
