@@ -28,6 +28,7 @@ import numpy as np
 from explorer import MIB, resident, server
 
 PAUSE_S = 0.4  # at most, between two requests of a client
+TIMEOUT_S = 300  # of one answer
 SAMPLE_S = 3.0
 WARM_UP = 1 / 3  # of the time: programs of all settings are compiled, and caches fill
 DEEPEST = 14  # level of a tile
@@ -83,7 +84,7 @@ class Client:
         self.answers: Counter[str] = Counter()
         self.broken: list[str] = []
         self._dice, self._map, self._maps = random.Random(number), map_id, [map_id]
-        self._http = httpx.Client(base_url=url, timeout=60)
+        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S)
         self._kinds = {
             "tile": (self._tile, 60),
             "click": (self._click, 8),
@@ -176,7 +177,7 @@ class Client:
         elif turn == 3:
             yield self._http.post("/api/maps", content=b" " * 70_000, headers=form)
         else:
-            with httpx.Client(base_url=self._http.base_url, timeout=60) as other:
+            with httpx.Client(base_url=self._http.base_url, timeout=TIMEOUT_S) as other:
                 yield other.post(
                     "/api/maps", content=(b" " * 1000 for _ in range(90)), headers=form
                 )
@@ -185,7 +186,7 @@ class Client:
 def soak(clients: int, minutes: float, folder: Path) -> Soak:
     """Runs it: a server process, and so many clients for so long."""
     with server("demo", str(folder / "maps"), str(folder / "cache")) as (process, url, _):
-        name = httpx.get(f"{url}/api/start", timeout=60).json()["map"]["id"]
+        name = httpx.get(f"{url}/api/start", timeout=TIMEOUT_S).json()["map"]["id"]
         began = time.monotonic()
         end = began + 60 * minutes
         asking = [Client(url, number, name) for number in range(clients)]
@@ -198,7 +199,7 @@ def soak(clients: int, minutes: float, folder: Path) -> Soak:
             time.sleep(min(SAMPLE_S, 60 * minutes / 20))
         for thread in threads:
             thread.join(120)
-        status = httpx.get(f"{url}/api/status", timeout=60).json()
+        status = httpx.get(f"{url}/api/status", timeout=TIMEOUT_S).json()
         answers = sum((client.answers for client in asking), Counter())
         broken = [line for client in asking for line in client.broken]
         return Soak(samples, answers, broken, status["queue"])

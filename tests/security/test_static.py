@@ -25,7 +25,10 @@ NAMES = {  # of a distribution -> what is imported of it
     "scikit-learn": "sklearn",
     "imageio-ffmpeg": "imageio_ffmpeg",
 }
-BY_OTHERS = {
+BY_OTHERS = {  # imported, and brought along by
+    "requests": "tensorflow-datasets",
+    "contourpy": "matplotlib",
+}
     "requests": "tensorflow-datasets",
     "contourpy": "matplotlib",
 }  # imported, and brought along by
