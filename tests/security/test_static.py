@@ -29,9 +29,6 @@ BY_OTHERS = {  # imported, and brought along by
     "requests": "tensorflow-datasets",
     "contourpy": "matplotlib",
 }
-    "requests": "tensorflow-datasets",
-    "contourpy": "matplotlib",
-}  # imported, and brought along by
 
 
 def imported(tree):
