@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs audit clean
 
 demo: $(VENV)/installed
 	$(BIN)/fractaljax scan configs/paper/tanh.yaml --only demo --out outputs/demo
@@ -20,6 +20,10 @@ lint: $(VENV)/installed-dev
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m sphinx -W --keep-going -n -q docs docs/_build/html
 	@echo "The documentation: docs/_build/html/index.html"
+
+audit: $(VENV)/installed-dev
+	$(BIN)/python -m pip check
+	$(BIN)/python .ci/audit.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

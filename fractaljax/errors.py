@@ -4,12 +4,19 @@ import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
 
+MAX_LETTERS = 2000  # of a message: what was given may be a megabyte long
+
 
 class FractaljaxError(ValueError):
     """A request that cannot be met. The command line prints it as one line and exits with 2."""
 
     def __init__(self, message: str):
-        super().__init__(" ".join(message.splitlines()))  # names may hold anything
+        text = " ".join(message.splitlines())  # names may hold anything
+        if len(text) > MAX_LETTERS:  # both ends: where it is said, and what is allowed
+            text = f"{text[: MAX_LETTERS // 2]} ... {text[-MAX_LETTERS // 2 :]}"
+        if not text.isprintable():  # a terminal would obey some of them
+            text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+        super().__init__(text)
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> FractaljaxError:

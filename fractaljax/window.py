@@ -10,6 +10,8 @@ from fractaljax.axis import Axis, Lattice
 from fractaljax.errors import FractaljaxError
 
 __all__ = ["Axis", "Lattice", "Tile", "Window"]
+MAX_PIXELS = 2**32  # of a window that is trained or opened whole: 65536 x 65536
+MAX_TILES = 2**22  # that one window is cut into
 
 
 class Tile(NamedTuple):
@@ -106,7 +108,15 @@ class Window:
         return math.prod(-(-n // t) for n, t in zip(self.grid, self.tile_shape(side), strict=True))
 
     def tiles(self, side: int) -> list[Tile]:
-        """The window cut into tiles, row by row; the last ones may be smaller."""
+        """The window cut into tiles, row by row; the last ones may be smaller.
+
+        Raises:
+            FractaljaxError: there would be more than `MAX_TILES`.
+        """
+        if (count := self.count_tiles(side)) > MAX_TILES:
+            raise FractaljaxError(
+                f"tile={side}: {count} tiles; at most {MAX_TILES}, take larger ones"
+            )
         (ny, nx), (rows, columns) = self.grid, self.tile_shape(side)
         return [
             Tile(r, min(r + rows, ny), c, min(c + columns, nx))
@@ -122,17 +132,26 @@ class Window:
         ys, xs = np.meshgrid(self.y.points()[tile.rows], x, indexing="ij")
         return np.stack([xs.ravel(), ys.ravel()], axis=-1)
 
+    def check_pixels(self) -> None:
+        """Raises where the window has more than `MAX_PIXELS`."""
+        if self.size > MAX_PIXELS:
+            ny, nx = self.grid
+            raise FractaljaxError(
+                f"window.resolution={nx}x{ny}: {self.size} pixels; at most {MAX_PIXELS}"
+            )
+
     def merged(self, dtype: str) -> int:
         """How many samples of its axes are lost because neighbours are equal in `dtype`."""
         return sum(axis.merged(dtype) for axis in self.axes)
 
     def check(self, dtype: str, allow_merged: bool = False) -> None:
         """Refuses a window whose neighbours merge in `dtype` (they would train the same network),
-        unless that is allowed, and one that leaves its range.
+        unless that is allowed, one that leaves its range, and one of too many pixels.
 
         Raises:
             FractaljaxError: names the axis, the columns left and the zoom depth of the floor.
         """
+        self.check_pixels()
         for axis in self.axes:
             if not axis.in_range(dtype):
                 raise FractaljaxError(

@@ -30,3 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:  # of files: a name that is too long, a folder that nobody may read
+        what = FractaljaxError(f"{error.filename or 'a file'}: {error.strerror or error}")
+        print(f"fractaljax: {what}", file=sys.stderr)
+        return 2

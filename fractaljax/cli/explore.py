@@ -13,6 +13,7 @@ from fractaljax.errors import FractaljaxError
 
 log = logging.getLogger("fractaljax")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+NAMES = ("localhost", "127.0.0.1", "[::1]")  # the same, as a browser calls them
 SMALL = ("model.width=8", "problem.inputs=8", "steps=100", "dtype=float64")  # without a CONFIG
 KEEP_S = 60  # seconds that an idle connection is kept
 READY_S = 60.0  # for the first program; the page opens then
@@ -70,7 +71,8 @@ def explore(arguments: argparse.Namespace) -> int:
             window,
             title=title,
             folder=arguments.out,
-            hosts=("localhost", "127.0.0.1", "[::1]") if local else None,
+            hosts=NAMES if local else (*NAMES, arguments.host, *_own_names()),
+            addresses=not local,
         )
         if not local:
             log.warning("anybody who can reach this port can make this machine train networks")
@@ -120,7 +122,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=512)
-    except (socket.gaierror, UnicodeError):  # the second: a label too long, or empty
+    except (socket.gaierror, ValueError):  # the second: a label too long, or empty
         raise FractaljaxError(
             f"--host {host}: no such address; allowed are names and addresses of this machine"
         ) from None
@@ -129,6 +131,11 @@ def _listening(host: str, port: int) -> socket.socket:
             f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}; choose another "
             "--port"
         ) from None
+
+
+def _own_names() -> list[str]:
+    """What others call this machine; any other name was pointed here by somebody else."""
+    return [socket.gethostname(), socket.getfqdn()]
 
 
 def _url(host: str, port: int) -> str:

@@ -41,6 +41,9 @@ def add_grow(parser: argparse.ArgumentParser) -> None:
 
 def grow(arguments: argparse.Namespace) -> int:
     """Trains what is missing of an experiment, then tells."""
+    from fractaljax import config
+
+    config.load_plugins(arguments.plugin)
     first, *rest = arguments.words
     if first == "seeds":
         return _seeds(rest, arguments)

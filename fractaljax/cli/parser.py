@@ -21,6 +21,7 @@ from fractaljax.cli import (
     video,
     zoom,
 )
+from fractaljax.errors import FractaljaxError
 
 OVERVIEW = """examples:
   fractaljax scan configs/paper/tanh.yaml --only overview --resolution 256
@@ -64,7 +65,7 @@ class Parser(argparse.ArgumentParser):
             message = f"'{choice[1]}' is not one of {', '.join(names)}" + (
                 f". Did you mean '{near[0]}'?" if near else ""
             )
-        message = " ".join(f"{message}. See: {self.prog} --help".splitlines())
+        message = f"{FractaljaxError(message)}. See: {self.prog} --help"
         print(f"fractaljax: {message}", file=sys.stderr)
         raise SystemExit(2)
 
@@ -101,17 +102,17 @@ def build() -> Parser:
     joined = verb("merge", merge.merge, "join sweeps of several machines", merge.MERGE)
     merge.add_merge(joined)
     text = "the best hyperparameters of every architecture of a study"
-    study.add_search(verb("search", study.search, text, study.SEARCH))
+    _result(verb("search", study.search, text, study.SEARCH), study.add_search)
     text = "every architecture with the best hyperparameters of every other"
-    study.add_transfer(verb("transfer", study.transfer, text, study.TRANSFER))
+    _result(verb("transfer", study.transfer, text, study.TRANSFER), study.add_transfer)
     text = "search, transfer and report of a study in a fresh folder"
-    study.add_run(verb("run-transfer", study.run, text, study.RUN))
+    _result(verb("run-transfer", study.run, text, study.RUN), study.add_run)
     text = "networks that grow: arms of an experiment, compared seed by seed"
-    grow.add_grow(verb("grow", grow.grow, text, grow.GROW))
+    _result(verb("grow", grow.grow, text, grow.GROW), grow.add_grow)
     text = "commands of an agenda, the highest priority first"
     queue.add_queue(verb("queue", queue.queue, text, queue.QUEUE))
     text = "tables and pictures of a search, transfer or experiment, from disk"
-    study.add_report(verb("report", study.report, text, study.REPORT))
+    _result(verb("report", study.report, text, study.REPORT), study.add_report)
     text = "draw a stored field or a whole zoom again, in any form"
     _result(verb("render", render.render, text, render.RENDER), render.add_render)
     text = "a web page on this machine: a map that trains what one looks at"
@@ -165,7 +166,7 @@ def _add_training(parser: Parser) -> None:
 
 
 def _result(parser: Parser, add_own: Callable[[argparse.ArgumentParser], None]) -> None:
-    """A verb that works on results: its own arguments, and the plugins a result may need."""
+    """A verb that may work on results: its own arguments, and the plugins they may need."""
     add_own(parser)
     _add_plugin(parser)
 

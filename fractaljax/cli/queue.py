@@ -45,8 +45,8 @@ def queue(arguments: argparse.Namespace) -> int:
     from fractaljax.store.claims import Claims
 
     agenda = Path(arguments.agenda)
-    state = agenda.with_name(f"{agenda.name}.state.yaml")
     entries = read_agenda(agenda, VERBS)
+    state = agenda.with_name(f"{agenda.name}.state.yaml")
     if arguments.show:
         _show(entries, _read(state))
         return 0

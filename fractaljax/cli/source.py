@@ -37,6 +37,8 @@ def settings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     elif path.suffix.lower() in (".png", ".tif", ".tiff"):
         from fractaljax.view import image, tiff
 
+        if not os.path.isfile(path):  # nothing waits for a pipe
+            raise FractaljaxError(f"no file {source}")
         reader = image if path.suffix.lower() == ".png" else tiff
         raw = config.parse(reader.read_parameters(path), source, path.stem) | {"plugins": []}
     else:

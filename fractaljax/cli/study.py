@@ -76,6 +76,7 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 
 def search(arguments: argparse.Namespace) -> int:
     """Trains what is missing of a search, then tells."""
+    _load_plugins(arguments)
     study = _study(arguments)
     out = Path(arguments.out or Path("outputs") / "search" / clean(study.name))
     _search(study, out, arguments)
@@ -88,6 +89,7 @@ def transfer(arguments: argparse.Namespace) -> int:
     from fractaljax.config.study import parse_study
     from fractaljax.families import transfer as family
 
+    _load_plugins(arguments)
     folder = Path(arguments.search)
     study = family.read_study(folder)
     if arguments.overrides:
@@ -103,6 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     from fractaljax.families import transfer as family
     from fractaljax.store import study_folder as files
 
+    _load_plugins(arguments)
     if arguments.resume:
         if arguments.config or arguments.run_name:
             raise FractaljaxError("--resume takes the folder of a run and nothing else")
@@ -132,6 +135,7 @@ def report(arguments: argparse.Namespace) -> int:
     from fractaljax.families import transfer as family
     from fractaljax.store import study_folder as files
 
+    _load_plugins(arguments)
     folder = Path(arguments.folder)
     parts = [folder / SEARCHED, folder / TRANSFERRED] if (folder / MANIFEST).is_file() else [folder]
     for part in parts:
@@ -164,6 +168,12 @@ def add_numeric(parser: argparse.ArgumentParser) -> None:
     """Flags for devices and chunk."""
     parser.add_argument("--devices", type=int, metavar="N", help="devices to use (default: all)")
     parser.add_argument("--chunk", type=int, metavar="N", help="members side by side on a device")
+
+
+def _load_plugins(arguments: argparse.Namespace) -> None:
+    from fractaljax import config
+
+    config.load_plugins(arguments.plugin)
 
 
 def _study(arguments: argparse.Namespace) -> "Study":

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fractaljax.config.text import check_mapping, from_yaml
+from fractaljax.config.plain_yaml import from_yaml
+from fractaljax.config.text import check_mapping, read_text
 from fractaljax.errors import FractaljaxError, at, unknown
 
 KEYS = ("name", "run", "priority")
@@ -29,10 +30,7 @@ def read_agenda(path: str | Path, verbs: Iterable[str]) -> list[Entry]:
     Raises:
         FractaljaxError: with the entry that is not understood.
     """
-    try:
-        text = Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FractaljaxError(f"{path}: cannot be read: {error}") from None
+    text = read_text(Path(path), "agenda")
     with at(str(path)):
         found = from_yaml(text) if text.strip() else []
         if not isinstance(found, list) or len(found) > MOST:

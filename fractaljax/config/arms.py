@@ -20,13 +20,19 @@ margin: 0.01                       # differences of `measure` below this are non
 """
 
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fractaljax.config.text import check_mapping, from_yaml, load_plugins, parse_override
+from fractaljax.config.plain_yaml import from_yaml
+from fractaljax.config.text import (
+    check_imported,
+    check_mapping,
+    load_plugins,
+    parse_override,
+    read_text,
+)
 from fractaljax.config.to_spec import to_training
 from fractaljax.config.to_tree import training_tree
 from fractaljax.config.trees import SETTINGS, canonical, layered, merged, nested
@@ -122,8 +128,21 @@ def read_arms(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     return parse_arms(read_tree(path), path.stem, overrides)
 
 
-def parse_arms(tree: Mapping[str, Any], name: str, overrides: Iterable[str] = ()) -> Experiment:
-    """The experiment of a tree of settings; `name` is its name unless it says another."""
+def parse_arms(
+    tree: Mapping[str, Any],
+    name: str,
+    overrides: Iterable[str] = (),
+    *,
+    stored: Path | None = None,
+) -> Experiment:
+    """The experiment of a tree of settings; `name` is its name unless it says another.
+
+    Args:
+        stored: the folder that the tree was read from, if it is a result and not the user's own
+            file: its plugins are never imported.
+    """
+    if stored is not None:
+        check_imported(tree.get("plugins"), stored)
     plain, common = _parted(tree)
     for text in overrides:
         words, value = parse_override(text)
@@ -162,17 +181,11 @@ def read_tree(path: Path, more: Iterable[str] = (), below: tuple[Path, ...] = ()
     Args:
         more: words that it may have besides those of an experiment.
     """
+    text = read_text(path, "experiment")
     if path.resolve() in below:
         raise FractaljaxError(f"{path}: extends itself, by {', '.join(map(str, below))}")
-    if not os.path.isfile(path):
-        near = [*map(str, path.parent.glob("*.yaml"))] if os.path.isdir(path.parent) else []
-        missing = FractaljaxError(f"no file {path}")
-        raise unknown("experiment", str(path), near) if near else missing
     with at(str(path)):
-        try:
-            tree = from_yaml(path.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise FractaljaxError(f"cannot be read as text: {error}") from None
+        tree = from_yaml(text)
         check_mapping("an experiment", tree)
         names = tree.pop("extends", None) or []
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
@@ -327,7 +340,7 @@ def _whole(where: str, value: Any, low: int, high: int) -> int:
 def _number(where: str, value: Any) -> float:
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = -1.0
     if isinstance(value, bool) or not 0 <= found < float("inf"):
         raise FractaljaxError(f"{where}={value!r}: takes a number of at least 0")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fractaljax.config.arms import Experiment, parse_arms, read_tree
+from fractaljax.config.text import parse_override
 from fractaljax.errors import FractaljaxError
 
 KEYS = {"architectures": [[16]], "densities": [0.02], "margin": 0.1, "best": 3}
@@ -41,9 +42,7 @@ def read_finder(path: str | Path, overrides: Iterable[str] = ()) -> Finder:
     for text in overrides:
         key = text.partition("=")[0]
         if key in KEYS:
-            import yaml
-
-            tree[key] = yaml.safe_load(text.partition("=")[2])
+            tree[key] = parse_override(text)[1]
         else:
             rest.append(text)
     given |= {key: tree.pop(key) for key in KEYS if key in tree}
@@ -55,9 +54,9 @@ def read_finder(path: str | Path, overrides: Iterable[str] = ()) -> Finder:
     tree["arms"] = {name: _arm(net) for name, net in nets.items()}
     experiment = parse_arms(tree, path.stem, rest)
     margin, best = given["margin"], given["best"]
-    if not isinstance(margin, float | int) or not 0 <= margin < 1:
+    if isinstance(margin, bool) or not isinstance(margin, float | int) or not 0 <= margin < 1:
         raise FractaljaxError(f"margin={margin!r}: takes a number, 0 to below 1")
-    if not isinstance(best, int) or best < 1:
+    if type(best) is not int or best < 1:
         raise FractaljaxError(f"best={best!r}: takes a whole number from 1")
     return Finder(experiment.name, experiment, nets, float(margin), best)
 

@@ -3,12 +3,12 @@
 Plain dictionaries only; `study` makes of them what is trained.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fractaljax.config.text import check_mapping, from_yaml
+from fractaljax.config.plain_yaml import from_yaml
+from fractaljax.config.text import check_mapping, read_text
 from fractaljax.config.trees import SETTINGS, canonical, layered, merged, nested
 from fractaljax.errors import FractaljaxError, at, unknown
 from fractaljax.spec import ALIASES, PART_ROLES
@@ -75,17 +75,11 @@ def read_layers(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
     Raises:
         FractaljaxError: with the file, and what in it is not understood.
     """
+    text = read_text(path, "study")
     if path.resolve() in below:
         raise FractaljaxError(f"{path}: extends itself, by {', '.join(map(str, below))}")
-    if not os.path.isfile(path):  # unlike Path.is_file, false for names that are too long
-        near = [*map(str, path.parent.glob("*.yaml"))] if os.path.isdir(path.parent) else []
-        missing = FractaljaxError(f"no file {path}")
-        raise unknown("study", str(path), near) if near else missing
     with at(str(path)):
-        try:
-            tree = from_yaml(path.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise FractaljaxError(f"cannot be read as text: {error}") from None
+        tree = from_yaml(text)
         check_mapping("a study", tree)
         names = tree.pop("extends", None) or []
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):

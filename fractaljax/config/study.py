@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from fractaljax.config.architectures import difference, parse_architectures
 from fractaljax.config.layers import NOT_READ, PHASES, PLAIN, laid, read_layers
 from fractaljax.config.space import Dimension, parse_space
-from fractaljax.config.text import check_mapping, load_plugins, parse_override
+from fractaljax.config.text import check_imported, check_mapping, load_plugins, parse_override
 from fractaljax.config.to_spec import to_training
 from fractaljax.config.to_tree import training_tree
 from fractaljax.config.trees import nested
@@ -67,8 +67,21 @@ def read_study(path: str | Path, overrides: Iterable[str] = ()) -> Study:
     return parse_study(read_layers(path), path.stem, overrides)
 
 
-def parse_study(tree: Mapping[str, Any], name: str, overrides: Iterable[str] = ()) -> Study:
-    """The study of a tree of settings; `name` is its name unless it says another."""
+def parse_study(
+    tree: Mapping[str, Any],
+    name: str,
+    overrides: Iterable[str] = (),
+    *,
+    stored: Path | None = None,
+) -> Study:
+    """The study of a tree of settings; `name` is its name unless it says another.
+
+    Args:
+        stored: the folder that the tree was read from, if it is a result and not the user's own
+            file: its plugins are never imported.
+    """
+    if stored is not None:
+        check_imported(tree.get("plugins"), stored)
     tree = laid({}, tree)
     for text in overrides:
         words, value = parse_override(text)
@@ -170,7 +183,8 @@ def _block(phase: str, given: Any) -> dict[str, Any]:
 
 
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or value in ("", ".", "..") or Path(value).name != value:
+    plain = isinstance(value, str) and "\0" not in value
+    if not plain or value in ("", ".", "..") or Path(value).name != value:
         raise FractaljaxError(f"name={value!r}: must be a text that can name a folder")
     return value
 

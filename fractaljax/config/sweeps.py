@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from fractaljax.config.text import from_yaml
+from fractaljax.config.plain_yaml import from_yaml
 from fractaljax.config.trees import spelled
 from fractaljax.errors import FractaljaxError, unknown
 

@@ -7,27 +7,44 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from fractaljax.config.plain_yaml import from_yaml
 from fractaljax.errors import FractaljaxError, unknown
 
 TOP = ("plugins", "defaults", "experiments")
 STUDY = ("extends", "architectures", "space")  # only a study has these
 ARMS = ("arms", "claims", "over", "question", "densities")  # only an experiment with arms
+MAX_BYTES = 2**20  # of a file of settings; what is larger is none
 
 
 def read(path: str | Path) -> dict[str, Any]:
     """The raw settings of a YAML file, its top-level and experiment keys checked."""
     path = Path(path)
+    text = read_text(path, "config file")
+    return parse(text, str(path), path.stem)
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a file of settings: a regular file, so that nothing waits for a pipe or reads a
+    device to its end, of at most `MAX_BYTES`.
+
+    Args:
+        what: it is, as in `config file`.
+
+    Raises:
+        FractaljaxError: it cannot be read, with the nearest name where there is none.
+    """
     if not os.path.isfile(path):  # unlike Path.is_file, false for names that are too long
         near = [*map(str, path.parent.glob("*.yaml"))] if os.path.isdir(path.parent) else []
         missing = FractaljaxError(f"no file {path}")
-        raise unknown("config file", str(path), near) if near else missing
+        raise unknown(what, str(path), near) if near else missing
     try:
-        text = path.read_text()
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise FractaljaxError(f"{path}: larger than {MAX_BYTES} bytes, too large for settings")
+        return content.decode().replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise FractaljaxError(f"{path} cannot be read as text: {error}") from None
-    return parse(text, str(path), path.stem)
 
 
 def parse(text: str, where: str, name: str) -> dict[str, Any]:
@@ -86,34 +103,24 @@ def load_plugins(modules: Iterable[str]) -> None:
             raise FractaljaxError(f"plugins: cannot import '{module}': {error!r}") from error
 
 
+def check_imported(modules: Any, where: Any) -> None:
+    """Raises unless the user named the plugins that a result names: it may come from anywhere.
+
+    Args:
+        modules: as the result has them.
+        where: the result.
+    """
+    for module in _modules(modules):
+        if module not in sys.modules:
+            raise FractaljaxError(
+                f"{where} names the plugin {module}; add --plugin {module} to allow it"
+            )
+
+
 def check_mapping(where: str, value: Any) -> None:
     """Raises unless the value is a block of `key: value`."""
     if not isinstance(value, Mapping):
         raise FractaljaxError(f"{where}: must be a block of 'key: value', not {value!r}")
-
-
-def from_yaml(text: str) -> Any:
-    """What YAML text says; raises FractaljaxError for whatever PyYAML cannot make of it."""
-    try:
-        return yaml.load(text, _Loader)
-    except FractaljaxError:
-        raise
-    except Exception as error:  # its constructors raise anything: a date of month 13
-        raise FractaljaxError(f"not valid YAML: {' '.join(str(error).split())}") from None
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice (PyYAML keeps the last one silently)."""
-
-    def construct_mapping(self, node, deep=False):
-        if not isinstance(node, yaml.MappingNode):  # `!!map [1, 2]`: refused below
-            return super().construct_mapping(node, deep)
-        keys = [str(self.construct_object(k, deep=True)) for k, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                line = node.start_mark.line + 1
-                raise FractaljaxError(f"key '{key}' is given twice in the block at line {line}")
-        return super().construct_mapping(node, deep)
 
 
 def _modules(value: Any) -> list[str]:

@@ -6,6 +6,7 @@ because another option changed.
 
 import contextlib
 import functools
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from fractaljax.errors import at
+from fractaljax.errors import FractaljaxError, at
 from fractaljax.pair import Course
 from fractaljax.spec import Spec, build
 from fractaljax.types import Array, Data, Key, Problem, Stream, Tree
@@ -26,6 +27,7 @@ OWN_SEEDS = {
     "noise": "batch_seed",  # dropout is of the training, as the order of its batches is
     "growth": "batch_seed",  # as above: where a network grows at random
 }
+MAX_NUMBERS = 2**30  # of data, or of weights, of one network: 8 GiB
 PUBLISHED_BATCH_SEED = 42  # of the paper's notebook: minibatches do not depend on the seed there
 
 
@@ -152,11 +154,26 @@ def shared_draws(spec: Spec) -> Draws:
     """The draw that all pixels share, made in float64 and rounded, so that a float32 scan trains
     the same networks as a float64 one."""
     with generator(spec), jax.enable_x64(True):
-        keys = streams(spec, {})
-        data, summed = draw_data(spec, keys.data, cast(source_of(spec), "float64"))
-        weights = draw_weights(spec, keys.init, data)
-        data, summed, weights = cast((data, summed, weights), spec.dtype)
+        source = cast(source_of(spec), "float64")
+        _check_size(jax.eval_shape(lambda: _shared(spec, source)))
+        return _shared(spec, source)
+
+
+def _shared(spec: Spec, source: Tree) -> Draws:
+    keys = streams(spec, {})
+    data, summed = draw_data(spec, keys.data, source)
+    weights = draw_weights(spec, keys.init, data)
+    data, summed, weights = cast((data, summed, weights), spec.dtype)
     return Draws(data, weights, keys.batches, keys.noise, keys.growth, summed)
+
+
+def _check_size(draws: Draws) -> None:
+    """Refuses what no machine holds, by shapes alone: XLA ends the process over some of them."""
+    for what, tree in (("data", draws.data), ("weights", draws.weights), ("steps", draws.batches)):
+        if (size := sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))) > MAX_NUMBERS:
+            raise FractaljaxError(
+                f"too large: {size:.3g} numbers of {what} in one network; at most {MAX_NUMBERS}"
+            )
 
 
 def source_of(spec: Spec) -> Tree:

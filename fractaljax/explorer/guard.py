@@ -5,6 +5,7 @@ name it called (a foreign name that was pointed at this machine), and by what th
 where the call comes from.
 """
 
+import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,10 +32,12 @@ class Guard:
     Args:
         app: what is guarded.
         hosts: names the server may be called by, without port; None allows any.
+        addresses: any numeric address is allowed too: no foreign name is one.
     """
 
-    def __init__(self, app: App, hosts: tuple[str, ...] | None):
-        self._app, self._hosts = app, hosts
+    def __init__(self, app: App, hosts: tuple[str, ...] | None, addresses: bool = False):
+        self._app, self._addresses = app, addresses
+        self._hosts = None if hosts is None else {name.lower() for name in hosts}
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -58,7 +61,7 @@ class Guard:
         """Why a request is turned away, or None."""
         host = headers.get("host", "")
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        if self._hosts is not None and name.lower() not in self._hosts:
+        if not self._called(name.lower()):
             return f"this server is not called '{host[:100]}'"
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             if path == "/" and headers.get("sec-fetch-mode") == "navigate":
@@ -68,6 +71,16 @@ class Guard:
         if origin is not None and _netloc(origin) != host:
             return "requests from other sites are refused"
         return None
+
+    def _called(self, name: str) -> bool:
+        """Whether this server has that name."""
+        if self._hosts is None or name in self._hosts:
+            return True
+        try:
+            ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            return False
+        return self._addresses
 
 
 def _netloc(origin: str) -> str | None:

@@ -58,6 +58,7 @@ def make_app(
     title: str = "fractaljax",
     folder: str | Path = "outputs/explore",
     hosts: tuple[str, ...] | None = ("localhost", "127.0.0.1", "[::1]"),
+    addresses: bool = False,
 ) -> Starlette:
     """The application, with its training thread running from startup to shutdown.
 
@@ -66,11 +67,12 @@ def make_app(
         title: of that map.
         folder: keeps all maps.
         hosts: names this server may be called by, without port; None allows any.
+        addresses: any numeric address is allowed too.
 
     Raises:
         FractaljaxError: the settings cannot be explored.
     """
-    return Explorer(spec, window, title, Path(folder)).app(hosts)
+    return Explorer(spec, window, title, Path(folder)).app(hosts, addresses)
 
 
 class Explorer:
@@ -85,7 +87,7 @@ class Explorer:
         self._start = self._maps.add(spec, window, title)
         self._seen: dict[Any, float] = {}
 
-    def app(self, hosts: tuple[str, ...] | None) -> Starlette:
+    def app(self, hosts: tuple[str, ...] | None, addresses: bool = False) -> Starlette:
         routes = [
             Route("/", self._page),
             Route("/api/start", self._describe_start),
@@ -111,7 +113,7 @@ class Explorer:
                 Exception: _broken,
             },
         )
-        app.add_middleware(Guard, hosts=hosts)
+        app.add_middleware(Guard, hosts=hosts, addresses=addresses)
         app.state.explorer = self
         return app
 
@@ -298,7 +300,9 @@ async def _json(request: Request) -> Any:
     """The body, which must be JSON and short."""
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         raise Refused("the body must be application/json", 415)
-    body = b""
+    body, said = b"", request.headers.get("content-length", "0")
+    if not said.isdecimal() or len(said) > 18 or int(said) > MAX_BODY:
+        raise Refused(f"the body is longer than {MAX_BODY} bytes", 413)
     async for piece in request.stream():
         body += piece
         if len(body) > MAX_BODY:

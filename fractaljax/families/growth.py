@@ -156,7 +156,7 @@ def read(folder: Path) -> Experiment:
     tree = files.read_tree(folder / files.STUDY)
     if "arms" not in tree:
         raise FractaljaxError(f"{folder}: holds a study, not an experiment with arms")
-    return parse_arms(tree, folder.name)
+    return parse_arms(tree, folder.name, stored=folder)
 
 
 def rows(experiment: Experiment, folder: Path) -> list[Row]:

@@ -2,10 +2,11 @@
 
 A trial is a function of the seed, its number and what was told before, so that a search killed at
 any point ends with the trials of one that was not. The journal has Optuna's own format: its tools
-open it with `JournalStorage(JournalFileBackend("optuna.journal"))`. Optuna pickles the state of
-CMA-ES in it: go on only with a journal that you trust.
+open it with `JournalStorage(JournalFileBackend("optuna.journal"))`. Optuna would pickle the state
+of CMA-ES into it and run whatever a journal holds; here that state is made again from the trials.
 """
 
+import copy
 import json
 import math
 import random
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna._transform import _SearchSpaceTransform
+from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.storages.journal import BaseJournalBackend, JournalStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from fractaljax.config.space import Dimension
 from fractaljax.errors import FractaljaxError
@@ -105,6 +108,35 @@ class Learning:
         return f"remove {self._path.parent if self._path else 'it'} and start the search again"
 
 
+class _Replayed(optuna.samplers.CmaEsSampler):
+    """CMA-ES whose state is what it was told, generation by generation: no pickle is written, and
+    none that a journal holds is read. Bit for bit Optuna's own: an update draws nothing, and a copy
+    is what a pickle would give back (half of a symmetric matrix)."""
+
+    def sample_relative(self, study: Any, trial: Any, search_space: dict[str, Any]) -> Any:
+        self._ranges = search_space
+        return super().sample_relative(study, trial, search_space)
+
+    def _split_optimizer_str(self, optimizer_str: str) -> dict[str, str]:
+        return {}  # what would be kept
+
+    def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
+        key = self._attr_key_generation
+        known = (trial.system_attrs.get(key, 0) for trial in completed_trials)
+        if (generations := max(known, default=0)) == 0:
+            return None
+        space = _SearchSpaceTransform(self._ranges, transform_0_1=True)
+        mine, self._cma_rng = self._cma_rng, LazyRandomState(0)  # not to draw from this trial's
+        optimizer = self._init_optimizer(space, optuna.study.StudyDirection.MINIMIZE)
+        self._cma_rng = mine
+        for generation in range(generations):
+            told = self._get_solution_trials(completed_trials, generation)
+            told = told[: optimizer.population_size]
+            optimizer.tell([(space.transform(t.params), t.value) for t in told])
+            optimizer = copy.deepcopy(optimizer)
+        return optimizer
+
+
 def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
     if dimension.choices:
         return optuna.distributions.CategoricalDistribution(dimension.choices)
@@ -117,7 +149,7 @@ def _seeded(name: str, words: str) -> optuna.samplers.BaseSampler:
     """A sampler for one trial; all that it learnt is in the journal."""
     seed = random.Random(words).getrandbits(32)
     if name == "cmaes":
-        return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+        return _Replayed(seed=seed, warn_independent_sampling=False)
     with warnings.catch_warnings():  # Optuna calls both settings experimental
         warnings.simplefilter("ignore")
         # Values are drawn together, and trials that are not told yet are kept away from.

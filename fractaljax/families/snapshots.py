@@ -4,6 +4,7 @@ FOLDER/snapshots/seed_S/epoch_E.npz      every array of the state, by its place 
 FOLDER/snapshots/seed_S/epoch_E.yaml     training, values, scaling; written last
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,10 +73,12 @@ def load_snapshot(path: str | Path) -> Snapshot:
     Raises:
         FractaljaxError: it is damaged, or not of this version.
     """
-    path = Path(path).with_suffix(".yaml")
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, false for names that are too long
         raise FractaljaxError(f"{path}: no snapshot here")
+    path = Path(path).with_suffix(".yaml")
     about = files.read_tree(path)
+    if lacking := {"training", "values", "epoch", "scaling", "ledger"} - set(about):
+        raise FractaljaxError(f"{path}: no snapshot here (it does not say {min(lacking)})")
     tree = {k: v for k, v in about["training"].items() if k not in PLAIN}
     spec = to_training(canonical(tree))
     plan.prepare(spec.dtype)

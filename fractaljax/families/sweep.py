@@ -28,6 +28,7 @@ from fractaljax.store.table import Table
 
 log = logging.getLogger("fractaljax")
 MAX_PROGRAMS = 10_000
+MAX_RUNS = 2**28  # of one sweep; the keys of so many take 2 GiB
 PART_WORK = 2e10  # multiplications of one call of a program: some seconds of two cores
 PART_BYTES = 2**26  # of readings in one part of the table
 RESERVED = {"step", "written"}  # columns of the table that are no readings
@@ -144,6 +145,9 @@ def prepare(
             )
         if canonical == "dtype":
             raise FractaljaxError("dtype: one a sweep; give --dtype float32 or float64")
+    if grid.size > MAX_RUNS:
+        path = max(grid.dims, key=lambda dim: len(dim.rows)).paths[0]
+        raise FractaljaxError(f"{path}: {grid.size} runs in all; at most {MAX_RUNS} in one sweep")
     plan.prepare(setting.course.dtype, devices)
     check_precision(setting.course)
     static = {path for path in paths if not _may_trace(setting.course, paths, grid, path)}

@@ -57,7 +57,7 @@ def read_study(folder: Path, name: str = "study") -> Study:
             f"{folder}: no search here (there is no {folder / files.STUDY}); "
             f"make it: fractaljax search STUDY.yaml --out {folder}"
         )
-    return parse_study(files.read_tree(folder / files.STUDY), name)
+    return parse_study(files.read_tree(folder / files.STUDY), name, stored=folder)
 
 
 def read_search(study: Study, folder: Path) -> Found:

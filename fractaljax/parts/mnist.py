@@ -7,6 +7,7 @@ and do those two things with gzip and Pillow; what they write, `tfds.data_source
 
 import functools
 import gzip
+import math
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
@@ -22,6 +23,9 @@ FILES = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
+
+MAX_DIMENSIONS = 3
+MAX_BYTES = 2**31  # of a file, unpacked; MNIST's largest has 47 MB
 
 
 @functools.cache
@@ -73,7 +77,14 @@ def check_files(dataset: str, manual_dir: str) -> None:
 def read_idx(path: str | PathLike) -> np.ndarray:
     """The bytes of a gzipped IDX file: `[N, H, W]` of images, `[N]` of labels."""
     with gzip.open(path) as file:
-        content = file.read()
-    dimensions = content[3]  # after two zeros and the code of the type, a byte
-    shape = np.frombuffer(content, ">u4", count=dimensions, offset=4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+        head = file.read(4)  # two zeros, the code of the type, a byte
+        if len(head) < 4 or not 1 <= head[3] <= MAX_DIMENSIONS:
+            raise FractaljaxError(f"{path} is damaged: it does not begin as an IDX file")
+        shape = np.frombuffer(file.read(4 * head[3]), ">u4")
+        size = math.prod(map(int, shape))
+        if len(shape) < head[3] or size > MAX_BYTES:
+            raise FractaljaxError(f"{path}: {size} bytes of images; at most {MAX_BYTES}")
+        content = file.read(size + 1)  # no more, however far the rest would unpack
+    if len(content) != size:
+        raise FractaljaxError(f"{path} is damaged: its header says {size} bytes")
+    return np.frombuffer(content, np.uint8).reshape(shape)

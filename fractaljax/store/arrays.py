@@ -1,7 +1,9 @@
 """The arrays of a field as Zarr: their metadata, and how they are created and opened."""
 
 import contextlib
+import itertools
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +12,37 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
+from fractaljax.errors import FractaljaxError
 from fractaljax.ledger import fill_value
 from fractaljax.store import records
 from fractaljax.window import Window
+
+MAX_READINGS = 100  # arrays of one field
+MAX_VALUES = 2**24  # of one reading of one network
+_BLOSC = 16  # bytes of a chunk's header; 4 to 8 say how large it is unpacked
+
+
+def check_layout(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Refuses readings and tiles that no scan has: a name that leads elsewhere, a size that would
+    fill the memory.
+
+    Raises:
+        FractaljaxError: says which.
+    """
+    where, readings = path / "field" / "zarr.json", attributes["readings"]
+    tile = attributes["numeric"]["tile"]
+    if type(tile) is not int or tile < 0:
+        raise FractaljaxError(f"{where}: tile={tile!r} is no size of a tile")
+    if len(readings) > MAX_READINGS:
+        raise FractaljaxError(f"{where}: {len(readings)} readings; at most {MAX_READINGS}")
+    for name, (shape, dtype) in readings.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or np.dtype(dtype).kind not in "biuf":
+            raise FractaljaxError(f"{where}: '{name}' of {dtype} cannot be a reading")
+        if (
+            not all(type(n) is int and n >= 0 for n in shape)
+            or np.prod(shape, dtype=float) > MAX_VALUES
+        ):
+            raise FractaljaxError(f"{where}: '{name}' has {shape} values; at most {MAX_VALUES}")
 
 
 def create(path: Path, window: Window, attributes: Mapping[str, Any]) -> None:
@@ -47,13 +77,44 @@ def opened(
     return found, found.pop("done")
 
 
+def check_chunks(array: Any, rows: slice, columns: slice) -> None:
+    """Refuses chunks that would unpack to more than the tile they hold: a file of a hundred
+    kilobytes may claim two gigabytes, which are taken before anything is compared.
+
+    Args:
+        array: from `opened`.
+        rows, columns: in samples; every chunk that they touch is looked at.
+
+    Raises:
+        ValueError: names the chunk.
+    """
+    tile = array.chunk_layout.read_chunk.shape
+    most = int(np.prod(tile)) * array.dtype.numpy_dtype.itemsize
+    spans = [
+        range(part.indices(n)[0] // t, -(-part.indices(n)[1] // t))
+        for part, n, t in zip((rows, columns), array.shape, tile, strict=False)
+    ]
+    for place in itertools.product(*spans):
+        names = [*map(str, place), *["0"] * (len(tile) - 2)]
+        try:
+            with open(Path(array.kvstore.path, "c", *names), "rb") as stream:
+                head = stream.read(_BLOSC)
+        except FileNotFoundError:
+            continue
+        if (size := int.from_bytes(head[4:8], "little")) > most:
+            where = "/".join(names)
+            raise ValueError(f"chunk {where} claims {size} bytes unpacked; a tile has {most}")
+
+
 def done(marks: Any) -> tuple[np.ndarray, list[int]]:
     """Whether each tile is marked done, and the tiles whose mark is damaged, which are not."""
     with contextlib.suppress(ValueError):
+        check_chunks(marks, slice(None), slice(None))
         return np.asarray(marks.read().result()).ravel().astype(bool), []
     found, unreadable = np.zeros(marks.shape, bool), []
     for index, place in enumerate(np.ndindex(*marks.shape)):
         try:
+            check_chunks(marks, *(slice(at, at + 1) for at in place))
             found[place] = bool(marks[place].read().result())
         except ValueError:
             unreadable.append(index)

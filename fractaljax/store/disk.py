@@ -1,11 +1,37 @@
 """Small files, written whole; and what goes wrong on a disk, told in one line."""
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from fractaljax.errors import FractaljaxError
+
+MAX_TEXT = 2**24  # bytes of a file that says what a store holds
+
+
+def read_text(path: Path) -> str:
+    """A small text file.
+
+    Raises:
+        ValueError: it is larger than `MAX_TEXT`, or no text.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        content = stream.read(MAX_TEXT + 1)
+    if len(content) > MAX_TEXT:
+        raise ValueError(f"larger than {MAX_TEXT} bytes")
+    return content.decode()
+
+
+def from_json(text: str | bytes) -> Any:
+    """What JSON text says; raises ValueError for whatever is none."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 @contextlib.contextmanager

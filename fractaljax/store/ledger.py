@@ -142,6 +142,8 @@ class Store:
                 return None
             self._done[index], tile = True, self._tiles[index]
             try:
+                for array in self._arrays.values():
+                    arrays.check_chunks(array, tile.rows, tile.columns)
                 found = {k: a[tile.rows, tile.columns].read() for k, a in self._arrays.items()}
                 return {name: future.result() for name, future in found.items()}
             except ValueError as error:
@@ -205,6 +207,7 @@ class Store:
             tile = self._tiles[index]
             try:
                 for array in self._arrays.values():
+                    arrays.check_chunks(array, tile.rows, tile.columns)
                     array[tile.rows, tile.columns].read().result()
             except ValueError as error:
                 self._drop(index, disk.reason(error))

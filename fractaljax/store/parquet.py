@@ -13,12 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import formats, rows
+from fractaljax.store import disk, formats, rows
 
 log = logging.getLogger("fractaljax")
 FORMAT = 1  # raised when an older reader could not read it
 GROUP_BYTES = 2**23  # of a row group in memory
 ABOUT = b"fractaljax"  # key in the metadata of a file
+MAX_RUNS = 2**28  # of one file, as of one sweep
+MAX_GROUP_BYTES = 64 * GROUP_BYTES  # a row group may be one run that is larger than others
 
 
 Stamp = tuple[int, ...]  # what tells one content of a file from another
@@ -68,12 +70,30 @@ def index(path: Path) -> Index:
     """
     now = stamp(path)
     with _reading(path) as file:
+        _check_sizes(file.metadata)
         schema, metadata = file.schema_arrow, file.metadata
-        about = json.loads((schema.metadata or {}).get(ABOUT, b"{}"))
+        about = disk.from_json((schema.metadata or {}).get(ABOUT, b"{}"))
         formats.check(path, about.get("format"), FORMAT)
         groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         names = [f.name for f in schema if rows.is_swept(f)] + [rows.WRITTEN]
         return Index(path, now, schema, about, groups, file.read(names))
+
+
+def _check_sizes(metadata: pq.FileMetaData) -> None:
+    """Refuses what would be far larger in memory than any group that `write` makes, before it is
+    read: a value that is repeated takes no room in a file.
+
+    Raises:
+        Damaged: says what is too large.
+    """
+    if metadata.num_rows > MAX_RUNS:
+        raise Damaged(f"{metadata.num_rows} runs; at most {MAX_RUNS}")
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        values = sum(group.column(i).num_values for i in range(group.num_columns))
+        size = max(group.total_byte_size, values)  # a value takes a byte or more
+        if size > MAX_GROUP_BYTES:
+            raise Damaged(f"row group {number} takes {size} bytes; at most {MAX_GROUP_BYTES}")
 
 
 def indices(paths: Iterable[Path]) -> Iterator[Index]:
@@ -103,6 +123,7 @@ def group(one: Index, number: int, columns: list[str] | None = None) -> pa.Table
     if stamp(one.path) != one.stamp:
         raise FractaljaxError(f"{one.path} was joined with others meanwhile; load the sweep again")
     with _reading(one.path) as file:
+        _check_sizes(file.metadata)
         return file.read_row_group(number, columns)
 
 

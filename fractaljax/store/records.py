@@ -23,7 +23,7 @@ def read(path: Path) -> dict[str, Any]:
     if not file.exists():
         raise FractaljaxError(f"{path}: no result here (there is no {file})")
     try:
-        found = json.loads(file.read_text())["attributes"]["fractaljax"]
+        found = disk.from_json(disk.read_text(file))["attributes"]["fractaljax"]
         formats.check(file, found["format"], FORMAT)
         if {"settings", "numeric", "readings"} - set(found) or found["check"] != _check(found):
             raise ValueError
@@ -47,7 +47,7 @@ def runs(path: Path) -> list[dict[str, Any]]:
     with contextlib.suppress(OSError):
         for line in (path / "runs.jsonl").read_bytes().splitlines():
             with contextlib.suppress(ValueError, TypeError, KeyError):
-                run = json.loads(line)
+                run = disk.from_json(line)
                 if isinstance(run["wall_s"] + run["pixels"], int | float):
                     found.append(run)
     return found

@@ -25,6 +25,8 @@ def open_field(path: str | Path) -> Field:
     # a folder may come from anywhere: only the user's own files and flags name code to import
     _, spec, window = config.experiments({**raw, "plugins": []})[0]
     with on_disk(path):
+        window.check_pixels()
+        arrays.check_layout(path, attributes)
         tiles = window.tiles(attributes["numeric"]["tile"])
         opened, marks = arrays.opened(path, window, attributes)
         flags, _ = arrays.done(marks)
@@ -52,10 +54,12 @@ class _Rows:
             return np.asarray(self)[rows]
         start, stop, step = rows.indices(self.shape[0])
         with on_disk(self._path):
+            arrays.check_chunks(self._array, slice(start, max(start, stop)), slice(None))
             return self._array[start : max(start, stop)].read().result()[::step]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         with on_disk(self._path):
+            arrays.check_chunks(self._array, slice(None), slice(None))
             values = self._array.read().result()
         values = values[0] if self._flat else values
         return values if dtype is None else values.astype(dtype)

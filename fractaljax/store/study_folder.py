@@ -31,6 +31,7 @@ import numpy as np
 import yaml
 
 from fractaljax import config
+from fractaljax.config.plain_yaml import from_yaml
 from fractaljax.errors import FractaljaxError
 from fractaljax.store import disk, formats
 
@@ -117,11 +118,16 @@ def read_tree(path: Path) -> dict[str, Any]:
     Raises:
         FractaljaxError: it is damaged, somebody else's, or of a newer format.
     """
-    with disk.on_disk(path):
-        text = path.read_text(errors="replace")
     try:
-        found = yaml.safe_load(text) if formats.is_ours(path, text, HEADER) else None
-    except yaml.YAMLError:
+        text = disk.read_text(path)
+    except OSError as error:
+        raise FractaljaxError(f"{path}: {disk.reason(error)}") from error
+    except ValueError:  # no text, or too much of it
+        text = ""
+    ours = formats.is_ours(path, text, HEADER)
+    try:
+        found = from_yaml(text) if ours else None
+    except FractaljaxError:  # no YAML
         found = None
     if not isinstance(found, dict):
         raise FractaljaxError(f"{path} is damaged or was not written by fractaljax")
@@ -145,10 +151,31 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """The arrays of an npz file; None where it is not there or damaged (each has a checksum)."""
     try:
+        _check_sizes(path)
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError):
         return None
+
+
+def _check_sizes(path: Path) -> None:
+    """Raises ValueError where reading would take more memory than the file has bytes: ours hold
+    their arrays as they are, so that none that claims to be larger, or is packed, is ours."""
+    with zipfile.ZipFile(path) as members:
+        for member in members.infolist():
+            if (
+                member.compress_type != zipfile.ZIP_STORED
+                or member.file_size > member.compress_size
+            ):
+                raise ValueError(f"{member.filename} is packed")
+            with members.open(member) as stream:
+                version = np.lib.format.read_magic(stream)
+                if version == (1, 0):
+                    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+                else:
+                    shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+            if math.prod(shape) * dtype.itemsize > member.file_size:
+                raise ValueError(f"{member.filename} claims {shape}")
 
 
 class Running:

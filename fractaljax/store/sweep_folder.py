@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from fractaljax import config
+from fractaljax.config.plain_yaml import from_yaml
 from fractaljax.errors import FractaljaxError
 from fractaljax.store import disk, formats
 
@@ -34,12 +35,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG
     if not file.is_file():
         raise FractaljaxError(f"{folder}: no sweep here (there is no {file})")
-    text = file.read_text(errors="replace")
+    with disk.on_disk(file):
+        text = disk.read_text(file)
     if not formats.is_ours(file, text, HEADER):
         raise FractaljaxError(f"{file} was not written by a sweep of fractaljax")
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError:
+        found = from_yaml(text)
+    except FractaljaxError:
         found = None
     if not isinstance(found, dict):
         raise FractaljaxError(f"{file} is damaged")

@@ -205,7 +205,7 @@ class Table:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     """A line of the record, or None for one that a crash cut off."""
     try:
-        found = json.loads(line)
+        found = disk.from_json(line)
         return found if {"key", "numeric"} <= set(found) else None
     except (ValueError, TypeError):
         return None

@@ -36,7 +36,7 @@ def read_plan(path: str | Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        found = json.loads(file.read_text())
+        found = disk.from_json(disk.read_text(file))
         formats.check(file, found["format"], FORMAT)
         if not (
             1 < found["factor"] < math.inf
