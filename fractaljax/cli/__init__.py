@@ -30,3 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:  # whatever was not said closer to where it happened
+        if error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"fractaljax: {where}{error.strerror}. What is finished is kept.", file=sys.stderr)
+        return 2

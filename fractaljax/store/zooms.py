@@ -15,7 +15,7 @@ from fractaljax import config
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
 from fractaljax.levels import Zoom
-from fractaljax.store import disk
+from fractaljax.store import disk, seals
 from fractaljax.store.stored import open_field
 
 FORMAT = 1
@@ -36,7 +36,7 @@ def read_plan(path: str | Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        found = json.loads(file.read_text())
+        found = json.loads(seals.read(file))
         known = found["format"] <= FORMAT
         if known and not (
             1 < found["factor"] < math.inf
@@ -65,7 +65,8 @@ def write_plan(path: str | Path, plan: Mapping[str, Any]) -> None:
         )
     if deeper:
         with disk.on_disk(path):
-            disk.replace(path / "zoom.json", json.dumps(fresh, indent=1) + "\n")
+            path.mkdir(parents=True, exist_ok=True)
+            seals.replace(path / "zoom.json", json.dumps(fresh, indent=1) + "\n")
 
 
 def open_zoom(path: str | Path) -> Zoom:
