@@ -107,8 +107,11 @@ def run(
     with files.claimed(folder) as claims:
         for number, task in enumerate(work, 1):
             name = str(task.folder.relative_to(folder / ARMS))
-            if not claims.take(zlib.crc32(name.encode())):
-                elsewhere[name] = name
+            needed = {task.arm.source, task.arm.start.get("from", "")} - {""}
+            waits = [arm for arm in sorted(needed) if _rows_of(experiment, folder, arm) is None]
+            # not claimed while it cannot be trained: the process that it waits for will want it
+            if waits or not claims.take(zlib.crc32(name.encode())):
+                elsewhere[name] = f"{name} (waits for {waits[0]})" if waits else name
                 continue
             files.drop_damaged(task.folder, (MEMBERS,))
             if (task.folder / MEMBERS).is_file():
@@ -119,13 +122,8 @@ def run(
                 if on_look:
                     on_look(Progress(name, number, len(work), look))
 
-            needed = {task.arm.source, task.arm.start.get("from", "")} - {""}
-            waits = [arm for arm in sorted(needed) if _rows_of(experiment, folder, arm) is None]
-            if waits:
-                elsewhere[name] = f"{name} (waits for {waits[0]})"
-            else:
-                files.make(task.folder, folder)
-                _train(experiment, task, folder, numeric, heard)
+            files.make(task.folder, folder)
+            _train(experiment, task, folder, numeric, heard)
             claims.release(zlib.crc32(name.encode()))
     return [
         why for name, why in elsewhere.items() if not (folder / ARMS / name / MEMBERS).is_file()

@@ -11,9 +11,9 @@ import pkgutil
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 
@@ -23,6 +23,9 @@ import optax
 import sklearn.datasets
 
 import fractaljax.cli
+import fractaljax.store.ledger
+import fractaljax.store.table
+from fractaljax.engine import cohort
 
 PRELOADED = (matplotlib.pyplot, optax, sklearn.datasets)
 ROOMS = ("cli", "families", "store", "view", "parts", "engine")
@@ -36,6 +39,8 @@ class World(NamedTuple):
     uid: int | None = None  # of another user
     memory: int | None = None  # bytes of address space beyond what is in use
     file_size: int | None = None  # bytes that no file may exceed
+    before: tuple[str, ...] = ()  # a command that is run before the limits hold
+    counted: Path | None = None  # a file that gets a line for everything that is trained
 
 
 def preload() -> None:
@@ -54,7 +59,7 @@ def run(words: Sequence[str], said: Path, told: Path, world: World) -> None:
         said, told: files for what it prints and what it says besides.
     """
     for stream, path in ((1, said), (2, told)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), stream)
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), stream)
     enter(world)
     try:
         code = fractaljax.cli.main(list(words))
@@ -72,6 +77,12 @@ def run(words: Sequence[str], said: Path, told: Path, world: World) -> None:
 
 def enter(world: World) -> None:
     """Makes the conditions those of this process."""
+    if world.before:
+        fractaljax.cli.main(list(world.before))
+        os.ftruncate(1, 0)
+        os.ftruncate(2, 0)
+    if world.counted:
+        _count(world.counted)
     if world.clock or world.clock_step:
         _shift_clock(world)
     if world.file_size is not None:
@@ -84,6 +95,25 @@ def enter(world: World) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + world.memory
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _count(told: Path) -> None:
+    """Writes down how many tiles, runs and members this process trains."""
+
+    def counting(owner: Any, name: str, number: Callable[..., int]) -> None:
+        real = getattr(owner, name)
+
+        def trained(*arguments: Any, **named: Any) -> Any:
+            found = real(*arguments, **named)
+            with open(told, "a") as file:
+                file.write(f"{number(*arguments)}\n")
+            return found
+
+        setattr(owner, name, trained)
+
+    counting(fractaljax.store.ledger.Store, "write", lambda *_: 1)
+    counting(fractaljax.store.table.Table, "write", lambda _, settings, *rest: len(settings))
+    counting(cohort, "train_cohort", lambda spec, names, points: len(points))
 
 
 def _shift_clock(world: World) -> None:
