@@ -1,6 +1,8 @@
-"""Commands that nothing disturbs, once a process of tests."""
+"""Commands that nothing disturbs, once for all processes of tests."""
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import works
@@ -8,14 +10,15 @@ from harness import Calm, calm
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory) -> Callable[[str], Calm]:
+def undisturbed() -> Callable[[str], Calm]:
     """Verb -> its small command, run to its end."""
-    place, known = tmp_path_factory.mktemp("undisturbed"), {}
+    place, known = Path(os.environ["XDG_CACHE_HOME"]) / "undisturbed", {}
+    place.mkdir(parents=True, exist_ok=True)
 
     def of(verb: str) -> Calm:
         if verb not in known:
             source = of("search").out if verb == "transfer" else place
-            known[verb] = calm(works.work(verb, source), place / f"{verb}-result")
+            known[verb] = calm(works.work(verb, source), place / verb)
         return known[verb]
 
     return of

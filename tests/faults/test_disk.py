@@ -11,7 +11,7 @@ from harness import SEED, completed, mounted, one_line, remounted, run, tally
 
 FEW, MANY = [1], [pytest.param(8, marks=pytest.mark.long)]
 PICTURES = {
-    "render": ("picture.png", "picture.tif", "picture.dzi", "picture.pdf"),
+    "render": ("picture.png", "picture.tif", "picture.svg", "picture.dzi"),
     "video": ("film.gif", "film.mp4"),
 }
 
@@ -65,9 +65,8 @@ def test_a_picture_is_there_whole_or_not_at_all(undisturbed, tmp_path, verb):
             earlier.write_text("an earlier picture") if name != "picture.dzi" else None
             (small / "ballast").write_bytes(b"0" * 3500)
             if place:  # not a byte is left
-                with open(small / "more", "wb") as file:
-                    with contextlib.suppress(OSError):
-                        file.write(b"0" * 2**20)
+                with contextlib.suppress(OSError), open(small / "more", "wb") as file:
+                    file.write(b"0" * 2**20)
             before = {f: f.read_bytes() for f in small.iterdir() if f.is_file()}
             ended = run([verb, str(whole.out), "--out", str(earlier)], world)
             one_line(ended, earlier.stem)

@@ -35,9 +35,9 @@ SEARCH = (
 model: {name: mlp, activation: leaky_relu, bias: true, parametrisation: torch}
 optimizer: adamw
 stopping: {name: patience, patience: 2, schedule: [], interval: 1}
-epochs: 8
+epochs: 6
 space: {lr: {path: optimizer.lr, min: 1.0e-3, max: 0.1, scale: log}}
-architectures: [[4], [6], [4, 3]]
+architectures: [[4], [6]]
 search: {trials: 4, batch: 2}
 retrain: {seeds: [1, 2]}
 transfer: {seeds: [1, 3]}
@@ -76,7 +76,7 @@ OPTIONS = {
         *("--devices", "1", "--chunk", "2", "--tile", "4"),
     ],
     "sweep": [
-        *("model.num_hidden=1,2,3", "model.hidden_dim=3,4", "batch_seed=0..6"),
+        *("model.num_hidden=1,2", "model.hidden_dim=3,4", "batch_seed=0..6"),
         *("--devices", "1", "--chunk", "2"),
     ],
     "search": ["--devices", "1", "--chunk", "4"],
