@@ -5,6 +5,7 @@ DIR/parts/*.parquet    runs, a file a finished chunk; never written twice
 DIR/results.parquet    the runs of all parts there were when it was written
 DIR/numeric.jsonl      one line a program: the numeric setting its runs are trained in
 DIR/claims             locked bytes, as in the folder of a scan
+DIR/.sums              the checksum of config.yaml
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import yaml
 
 from fractaljax import config
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import disk
+from fractaljax.store import parquet, seals
 
 CONFIG, PARTS, RESULTS, NUMERIC = "config.yaml", "parts", "results.parquet", "numeric.jsonl"
 HEADER = "# base setting of the sweep in this folder, written by fractaljax\n"
@@ -34,7 +35,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG
     if not file.is_file():
         raise FractaljaxError(f"{folder}: no sweep here (there is no {file})")
-    text = file.read_text(errors="replace")
+    text = seals.read(file).decode(errors="replace")
     if not text.startswith(HEADER):
         raise FractaljaxError(f"{file} was not written by a sweep of fractaljax")
     try:
@@ -54,13 +55,13 @@ def begin(folder: Path, setting: Mapping[str, Any]) -> dict[str, Any]:
     """
     (folder / PARTS).mkdir(parents=True, exist_ok=True)
     if not os.path.lexists(folder / CONFIG):
-        if any(os.path.lexists(file) for file in sources(folder)):
+        if not _of(folder, setting):
             raise FractaljaxError(
                 f"{folder} holds no sweep, but {RESULTS} or {PARTS}, which a sweep would replace. "
                 "Choose another --out."
             )
         text = yaml.safe_dump(_as_json(setting), sort_keys=False, allow_unicode=True)
-        disk.replace(folder / CONFIG, HEADER + text)
+        seals.replace(folder / CONFIG, HEADER + text)
     found = read_config(folder)  # another process may have been first
     if differing := config.differences(found, _as_json(setting)):
         raise FractaljaxError(
@@ -89,7 +90,7 @@ def discard(folder: Path) -> None:
         file.unlink()
     with contextlib.suppress(OSError):  # what is not ours stays
         (folder / PARTS).rmdir()
-    for name in (NUMERIC, CONFIG):  # the setting last: without it, nothing here is ours
+    for name in (NUMERIC, CONFIG, seals.SUMS):  # without its setting, nothing here is ours
         (folder / name).unlink(missing_ok=True)
 
 
@@ -97,6 +98,17 @@ def discard_unfinished(folder: Path) -> None:
     """Removes what processes that were killed left half written; nobody may be writing."""
     for file in [*(folder / PARTS).glob(".*.parquet-*"), *folder.glob(f".{RESULTS}-*")]:
         file.unlink(missing_ok=True)
+
+
+def _of(folder: Path, setting: Mapping[str, Any]) -> bool:
+    """Whether all runs in a folder that lacks its setting are of this one: it was damaged, and
+    removed."""
+    there = [file for file in sources(folder) if os.path.lexists(file)]
+    try:
+        own = [one.about.get("config") == _as_json(setting) for one in parquet.indices(there)]
+    except FractaljaxError:  # not of ours
+        return False
+    return all(own) and len(own) == len(there)
 
 
 def _as_json(tree: Mapping[str, Any]) -> dict[str, Any]:

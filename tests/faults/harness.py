@@ -65,7 +65,6 @@ class Calm(NamedTuple):
     work: Work
     out: Path
     found: dict[str, bytes]
-    pieces: Pieces  # all of it
     began: float  # s until its folder was there
     seconds: float  # s in all
 
@@ -85,7 +84,7 @@ def calm(work: Work, out: Path) -> Calm:
             assert ended.code == 0, ended.told
             pace.write_text(json.dumps(_paced(work, out.with_suffix(".again"))))
     began, seconds = json.loads(pace.read_text())
-    return Calm(work, out, work.found(out), work.finished(out), began, seconds)
+    return Calm(work, out, work.found(out), began, seconds)
 
 
 def _paced(work: Work, out: Path) -> tuple[float, float]:

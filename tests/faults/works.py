@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import fractaljax as fj
-from fractaljax.store import open_zoom, parquet, rows, sweep_folder
+from fractaljax.store import disk, open_zoom, parquet, rows, sweep_folder
 
 SCAN = """
 model: {width: 4}
@@ -108,7 +108,7 @@ def work(verb: str, source: Path) -> Work:
     """
     if verb in CONFIGS:
         source = source / f"{verb}.yaml"
-        source.write_text(CONFIGS[verb])
+        disk.replace(source, CONFIGS[verb])  # other processes of tests may be reading it
     return Work(verb, source, *READ[verb])
 
 
@@ -172,7 +172,7 @@ def table(out: Path) -> dict[str, bytes]:
     """The readings of every run of a sweep, by its swept values."""
     sweep = fj.load_sweep(out)
     assert len({str(run.overrides) for run in sweep}) == len(sweep)
-    return {
+    return {"setting": repr(sweep.config).encode()} | {
         f"{run.overrides} {name}": np.asarray(values).tobytes()
         for run in sweep
         for name, values in run.history.items()
