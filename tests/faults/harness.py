@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import json
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +22,7 @@ from works import Pieces, Work
 SEED = int(os.environ.get("FRACTALJAX_FAULTS_SEED", "20261126"))
 TALLY = "FRACTALJAX_FAULTS_TALLY"  # a file that gets a line for every fault that is injected
 WAIT_S = 500.0  # less than a test may take
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["child"])
+FORKED = multiprocessing.get_context("forkserver")
 
 
 class Ended(NamedTuple):
@@ -40,7 +41,8 @@ class Command:
         self._place.chmod(0o777)  # the process may be another user's
         self._said, self._told = self._place / "said", self._place / "told"
         arguments = (words, self._said, self._told, world or World())
-        self._process = SERVER.Process(target=child.run, args=arguments, daemon=True)
+        _serve()
+        self._process = FORKED.Process(target=child.run, args=arguments, daemon=True)
         self._process.start()
 
     def running(self) -> bool:
@@ -57,6 +59,18 @@ class Command:
         streams = [f.read_text() if f.exists() else "" for f in (self._said, self._told)]
         shutil.rmtree(self._place)
         return Ended(self._process.exitcode or 0, *streams)
+
+
+@functools.cache
+def _serve() -> None:
+    """Starts the server that commands are forked from, with everything imported."""
+    FORKED.set_forkserver_preload(["child"])
+    before = os.environ.get("PYTHONPATH", "")
+    try:  # it finds modules by this alone
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), before])
+        forkserver.ensure_running()
+    finally:
+        os.environ["PYTHONPATH"] = before
 
 
 class Calm(NamedTuple):
