@@ -405,7 +405,8 @@ def test_only_what_a_sweep_wrote_is_thrown_away(tmp_path):
     table.numeric({}, {"chunk": 2})
     del table
     Table(tmp_path, CONFIG, overwrite=True)
-    assert {p.name for p in tmp_path.iterdir()} == {"notes.txt", "parts", "config.yaml", "claims"}
+    ours = {"parts", "config.yaml", ".sums", "claims"}
+    assert {p.name for p in tmp_path.iterdir()} == {"notes.txt", *ours}
     assert [p.name for p in parts(tmp_path)] == ["mine.txt"]
 
 

@@ -183,6 +183,7 @@ class Maps:
                 fresh = Map(self._folder / name, spec, window, title)  # refuses before it writes
                 with disk.on_disk(file):
                     line = " ".join(title.split())
+                    self._folder.mkdir(parents=True, exist_ok=True)
                     disk.replace(file, f"# {line}\n{config.dump(spec, window)}")
                 return self._keep(fresh)
             return self.get(name)

@@ -15,7 +15,7 @@ from fractaljax import config
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
 from fractaljax.levels import Zoom
-from fractaljax.store import disk, formats
+from fractaljax.store import disk, formats, seals
 from fractaljax.store.stored import open_field
 
 FORMAT = 1
@@ -36,7 +36,7 @@ def read_plan(path: str | Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        found = disk.from_json(disk.read_text(file))
+        found = disk.from_json(seals.read_text(file))
         formats.check(file, found["format"], FORMAT)
         if not (
             1 < found["factor"] < math.inf
@@ -64,7 +64,8 @@ def write_plan(path: str | Path, plan: Mapping[str, Any]) -> None:
         )
     if deeper:
         with disk.on_disk(path):
-            disk.replace(path / "zoom.json", json.dumps(fresh, indent=1) + "\n")
+            path.mkdir(parents=True, exist_ok=True)
+            seals.replace(path / "zoom.json", json.dumps(fresh, indent=1) + "\n")
 
 
 def _differing(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
