@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from fractaljax.engine import plan, program
+from fractaljax.engine import hosts, plan, program
 from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
@@ -72,16 +72,17 @@ def scan(
     """
     names = check(spec, window, allow_merged)
     mesh = plan.mesh() if mesh is None else mesh
+    hosts.check(mesh, chunk)
     ledger = Memory(spec, window) if store is None else store
     asked = plan.Numeric(chunk, tile, mesh.devices.flat[0].platform)
     begun = ledger.begun()
     numeric = (
         plan.settle(spec, window, names, mesh, asked) if begun is None else plan.agree(begun, asked)
     )
-    numeric = ledger.begin(program.readings(spec, names), numeric)
+    numeric = hosts.agreed(ledger.begin(program.readings(spec, names), numeric))
     started, clock, pixels, taken = _now(), time.perf_counter(), 0, 0
     try:
-        for index, part in ledger.pending():
+        for index, part in hosts.led(ledger.pending()):
             mask, given = known(part) if known else (np.zeros(part.shape, bool), {})
             points = window.points(part)[~mask.ravel()]
             fresh, numeric = _train(spec, names, window, points, numeric, mesh, ledger)
