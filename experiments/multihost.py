@@ -15,6 +15,7 @@ import argparse
 import jax
 
 import fractaljax as fj
+from fractaljax.errors import FractaljaxError
 
 
 def main() -> None:
@@ -28,11 +29,14 @@ def main() -> None:
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
     parser.add_argument("--processes", type=int)
     parser.add_argument("--rank", type=int)
-    a = parser.parse_args()
+    a = parser.parse_intermixed_args()
     # before anything asks JAX for its devices: afterwards it has those of this process alone
     jax.distributed.initialize(a.coordinator, a.processes, a.rank)
-    spec, window = fj.load(a.config, a.overrides, only=a.only)
-    field = fj.scan(spec, window, store=a.out, chunk=a.chunk, tile=a.tile)
+    try:
+        spec, window = fj.load(a.config, a.overrides, only=a.only)
+        field = fj.scan(spec, window, store=a.out, chunk=a.chunk, tile=a.tile)
+    except FractaljaxError as error:
+        parser.exit(2, f"multihost: {error}\n")
     if jax.process_index() == 0:
         made = field.provenance
         where = f"{made['devices']} devices of {jax.process_count()} processes"

@@ -5,10 +5,11 @@ must be made by all of them in the same order. Process 0 says which tile is next
 one with a store. With one process each function here is what it wraps.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, Sharding
@@ -73,13 +74,23 @@ def collected(tree: Tree) -> Tree:
     return multihost_utils.process_allgather(tree, tiled=True)
 
 
-def agreed(numeric: dict[str, Any]) -> dict[str, Any]:
-    """The numeric setting with the chunk and the tile of process 0, whose store may know them."""
+def agreed(begin: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The numeric setting that `begin` answers with, with the chunk and the tile of process 0,
+    whose store may know them; where `begin` raises, all processes do."""
     if not several():
-        return numeric
-    own = np.array([numeric[name] for name in AGREED])
-    told = multihost_utils.broadcast_one_to_all(own)
-    return numeric | dict(zip(AGREED, map(int, told), strict=True))
+        return begin()
+    numeric, refusal = {}, None
+    try:
+        numeric = begin()
+    except FractaljaxError as error:  # raised once the others know
+        refusal = error
+    own = np.array([numeric.get(name, 0) for name in AGREED])
+    told = dict(zip(AGREED, map(int, multihost_utils.broadcast_one_to_all(own)), strict=True))
+    if refusal:
+        raise refusal
+    if not told["chunk"]:
+        raise FractaljaxError("process 0 of this job refused the scan, and says why")
+    return numeric | told
 
 
 def led(pending: Iterator[tuple[int, Tile]]) -> Iterator[tuple[int, Tile]]:
@@ -97,4 +108,4 @@ def led(pending: Iterator[tuple[int, Tile]]) -> Iterator[tuple[int, Tile]]:
 
 
 def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(getattr(leaf, "dtype", np.float64), jax.dtypes.prng_key)
+    return jnp.issubdtype(getattr(leaf, "dtype", np.float64), jax.dtypes.prng_key)

@@ -75,11 +75,7 @@ def scan(
     hosts.check(mesh, chunk)
     ledger = Memory(spec, window) if store is None else store
     asked = plan.Numeric(chunk, tile, mesh.devices.flat[0].platform)
-    begun = ledger.begun()
-    numeric = (
-        plan.settle(spec, window, names, mesh, asked) if begun is None else plan.agree(begun, asked)
-    )
-    numeric = hosts.agreed(ledger.begin(program.readings(spec, names), numeric))
+    numeric = hosts.agreed(lambda: _begin(spec, window, names, mesh, asked, ledger))
     started, clock, pixels, taken = _now(), time.perf_counter(), 0, 0
     try:
         for index, part in hosts.led(ledger.pending()):
@@ -123,6 +119,22 @@ def check(spec: Spec, window: Window, allow_merged: bool = False) -> tuple[str, 
 def are_seeds(values: np.ndarray, dtype: str) -> bool:
     """Whether all values can be seeds of networks in this dtype."""
     return np.array_equal(values, np.clip(np.rint(values), 0, 2**32 - 1).astype(dtype))
+
+
+def _begin(
+    spec: Spec,
+    window: Window,
+    names: tuple[str, ...],
+    mesh: Mesh,
+    asked: plan.Numeric,
+    ledger: Ledger,
+) -> dict[str, Any]:
+    """The numeric setting, as the ledger was begun with or as it is begun now."""
+    begun = ledger.begun()
+    numeric = (
+        plan.settle(spec, window, names, mesh, asked) if begun is None else plan.agree(begun, asked)
+    )
+    return ledger.begin(program.readings(spec, names), numeric)
 
 
 def _train(

@@ -83,8 +83,9 @@ def scan(
     engine.check(spec, window, allow_merged)
     mesh = plan.mesh(devices)
     hosts.check(mesh, chunk)
-    keeps = store is not None and hosts.leads()
-    ledger = Store(store, spec, window, overwrite=overwrite) if keeps else None
+    ledger = None
+    if store is not None and hosts.leads():
+        ledger = Store(store, spec, window, overwrite=overwrite)
     return engine.scan(
         spec,
         window,

@@ -67,6 +67,10 @@ def test_two_processes_give_the_bits_of_one_and_go_on(tmp_path):
     assert field.provenance["devices"] == 2 * plan.cores()
     for name in whole.arrays:
         assert np.array_equal(field[name], whole[name], equal_nan=True), name
+    (first, said), (second, other) = together(config, out, 2, "steps=21")
+    assert first == second == 2, "another scan in the same folder, and nobody waits"
+    assert "steps" in said and "process 0 of this job refused" in other
+    assert "Traceback" not in said + other
 
 
 def _stop(progress) -> None:
