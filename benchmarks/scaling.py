@@ -35,7 +35,7 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 DEEP = ["metric=[test_loss]", "steps=200", "evaluations=10", "model.hidden_dim=100"]
 CASES = {  # name -> config, overrides, experiment, resolution
     "tanh32": ("paper/tanh.yaml", ["dtype=float32"], "overview", 64),
-    "tanh64": ("paper/tanh.yaml", ["dtype=float64"], "overview", 48),
+    "tanh64": ("paper/tanh.yaml", ["dtype=float64"], "overview", 32),
     "deep100": ("dynamics/gph.yaml", DEEP, None, 32),
 }
 SIDES = {"one": [(0,)], "two": [(0, 1)], "apart": [(0,), (1,)]}  # cores of each process
