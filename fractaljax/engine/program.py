@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fractaljax.engine import growth, lockstep, train
+from fractaljax.engine import growth, hosts, lockstep, train
 from fractaljax.engine.descent import Hparams
 from fractaljax.engine.native import build, lanes
 from fractaljax.engine.streams import generator
@@ -77,7 +77,7 @@ def compile_tile(
 def _compiled(spec: Course, names: tuple[str, ...], layout: _Layout, mesh: Mesh) -> Program:
     common = common_of(spec, names)
     split, whole = NamedSharding(mesh, P(PIXELS)), NamedSharding(mesh, P())
-    common = jax.tree.map(lambda leaf: jax.device_put(leaf, whole), common)
+    common = hosts.placed(common, whole)
 
     def local(values: Array, words: Array, live: Array, common: Common) -> dict[str, Array]:
         one = functools.partial(_train_chunk, spec, names, layout.kernel, common)
@@ -97,8 +97,8 @@ def _compiled(spec: Course, names: tuple[str, ...], layout: _Layout, mesh: Mesh)
     compiled = lowered(spec, names, program, *shapes, common).compile()
 
     def run(points: np.ndarray) -> dict[str, np.ndarray]:
-        placed = [jax.device_put(a, split) for a in _arguments(points, spec, layout)]
-        out = jax.device_get(compiled(*placed, common))
+        placed = hosts.placed(_arguments(points, spec, layout), split)
+        out = hosts.collected(compiled(*placed, common))
         return {k: _collected(v, layout)[: len(points)] for k, v in out.items()}
 
     return Program(run, layout.chunks * layout.chunk, compiled)

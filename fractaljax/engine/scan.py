@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from fractaljax.engine import plan, program
+from fractaljax.engine import hosts, plan, program
 from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
@@ -74,17 +74,13 @@ def scan(
     """
     names = check(spec, window, allow_merged)
     mesh = plan.mesh() if mesh is None else mesh
+    hosts.check(mesh, chunk)
     ledger = Memory(spec, window) if store is None else store
     asked = plan.Numeric(chunk, tile, mesh.devices.flat[0].platform, kernel)
-    begun = ledger.begun()
-    numeric = (
-        plan.settle(spec, window, names, mesh, asked) if begun is None else plan.agree(begun, asked)
-    )
-    plan.check_kernel(spec, names, asked._replace(kernel=numeric.get("kernel")))
-    numeric = ledger.begin(program.readings(spec, names), numeric)
+    numeric = hosts.agreed(lambda: _begin(spec, window, names, mesh, asked, ledger))
     started, clock, pixels, taken = _now(), time.perf_counter(), 0, 0
     try:
-        for index, part in ledger.pending():
+        for index, part in hosts.led(ledger.pending()):
             mask, given = known(part) if known else (np.zeros(part.shape, bool), {})
             points = window.points(part)[~mask.ravel()]
             fresh, numeric = _train(spec, names, window, points, numeric, mesh, ledger)
@@ -125,6 +121,23 @@ def check(spec: Spec, window: Window, allow_merged: bool = False) -> tuple[str, 
 def are_seeds(values: np.ndarray, dtype: str) -> bool:
     """Whether all values can be seeds of networks in this dtype."""
     return np.array_equal(values, np.clip(np.rint(values), 0, 2**32 - 1).astype(dtype))
+
+
+def _begin(
+    spec: Spec,
+    window: Window,
+    names: tuple[str, ...],
+    mesh: Mesh,
+    asked: plan.Numeric,
+    ledger: Ledger,
+) -> dict[str, Any]:
+    """The numeric setting, as the ledger was begun with or as it is begun now."""
+    begun = ledger.begun()
+    numeric = (
+        plan.settle(spec, window, names, mesh, asked) if begun is None else plan.agree(begun, asked)
+    )
+    plan.check_kernel(spec, names, asked._replace(kernel=numeric.get("kernel")))
+    return ledger.begin(program.readings(spec, names), numeric)
 
 
 def _train(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fractaljax import config
-from fractaljax.engine import plan
+from fractaljax.engine import hosts, plan
 from fractaljax.engine import scan as engine
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
@@ -66,7 +66,8 @@ def scan(
     Args:
         spec, window: what to train, and where.
         store: folder that keeps every finished tile; the same call goes on where it stopped.
-            None keeps the result in memory.
+            None keeps the result in memory, as all processes but the first of a
+            `jax.distributed` job do.
         overwrite: throw away what the folder holds.
         chunk: networks side by side on a device (default: chosen for this machine).
         kernel: who takes the steps: `xla`, or `native`, a compiled loop for networks of one
@@ -99,8 +100,11 @@ def scan(
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise FractaljaxError(f"{name}={value!r}: takes a whole number")
     engine.check(spec, window, allow_merged)
-    ledger = None if store is None else Store(store, spec, window, overwrite=overwrite)
     mesh = plan.mesh(devices)
+    hosts.check(mesh, chunk)
+    ledger = None
+    if store is not None and hosts.leads():
+        ledger = Store(store, spec, window, overwrite=overwrite)
     return engine.scan(
         spec,
         window,

@@ -17,7 +17,7 @@ import numpy as np
 
 from fractaljax import config
 from fractaljax.config.sweeps import MAX_LISTED, Dim, Grid, parse_sweep
-from fractaljax.engine import plan, program, scan
+from fractaljax.engine import hosts, plan, program, scan
 from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError
 from fractaljax.pair import Course, Pair
@@ -211,6 +211,7 @@ def run(
         FractaljaxError: the folder holds another sweep, or cannot be written.
     """
     again = {job.setting.path(path): value for path, value in (rerun or {}).items()}
+    hosts.alone("a sweep")
     mesh = plan.mesh(job.devices)
     made = {"backend": mesh.devices.flat[0].platform, **scan.machine_record(mesh)}
     table = Table(out, job.setting.tree(), provenance=made, overwrite=overwrite)

@@ -13,6 +13,7 @@ import numpy as np
 
 from fractaljax import config
 from fractaljax.axis import Axis, Lattice
+from fractaljax.engine import hosts
 from fractaljax.engine.program import XLA
 from fractaljax.engine.scan import Known, Progress
 from fractaljax.errors import FractaljaxError
@@ -153,6 +154,7 @@ def run(
     Raises:
         FractaljaxError: a level lies beyond the precision floor, before anything is trained.
     """
+    hosts.alone("a zoom")
     check(plan, allow_merged)
     write_plan(path, as_tree(plan))
     before: Field | None = None
