@@ -37,8 +37,8 @@ RESULT (two cores of an AMD EPYC (Zen 4, virtual), 26 November 2026, three round
     two         3.09           66,376     5.97s   x 1.89 (1.88 to 2.17)
     apart       6.02           68,067     5.75s   x 1.99 (1.99 to 2.07)
 
-What held up the rounds of 1.50 and 1.54 is not known. An earlier run of tanh32, two rounds on a busier
-machine, gave 1.27 and 1.74 for `two`, 1.66 and 1.94 for `apart`.
+What held up the rounds of 1.50 and 1.54 is not known. An earlier run of tanh32, two rounds on a
+busier machine, gave 1.27 and 1.74 for `two`, 1.66 and 1.94 for `apart`.
 """
 
 import argparse
