@@ -75,7 +75,7 @@ class _Untouchable:
 
 def _reads_losses_alone(fold: Any, spec: Spec) -> bool:
     """Whether an update of a fold does without gradients, weights and the network."""
-    blank = _Untouchable()
+    blank: Any = _Untouchable()
 
     def one(loss: Array) -> Tree:
         t = jnp.zeros((), jnp.int32)
@@ -132,7 +132,7 @@ def _folded(
     """The carries of the folds after `count` steps, by their losses `[S, C]`."""
 
     def one(hparams: Hparams, carry: Tree, loss: Array, now: Array) -> Tree:
-        blank = _Untouchable()
+        blank: Any = _Untouchable()
         seen = Snapshot(now, spec.steps - now, loss, blank, blank, blank)
         return train.folded(spec, hparams, seen, carry)
 
