@@ -22,7 +22,6 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 nitpicky = True
-suppress_warnings = ["toc.empty_glob"]  # pages of devices are there or not
 default_role = "literal"  # docstrings write `code` with single backticks
 myst_heading_anchors = 3
 myst_enable_extensions = ["attrs_inline", "colon_fence"]

@@ -12,7 +12,9 @@ os.environ["XDG_CACHE_HOME"] = os.path.join(
 )
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
+from fractaljax import registry
 from fractaljax.families.fractal import prepare
+from fractaljax.registry import ROLES
 
 prepare("float64", devices=2)
 
@@ -23,3 +25,10 @@ def double():
     prepare("float64")
     yield
     prepare("float64")
+
+
+@pytest.fixture
+def own_registry(monkeypatch):
+    """What a test registers is forgotten after it; all parts of ours are known before."""
+    known = {role: {n: registry.lookup(role, n) for n in registry.names(role)} for role in ROLES}
+    monkeypatch.setattr(registry, "_PARTS", known)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import fractaljax as fj
-from fractaljax import registry
 
 ROOT = Path(__file__).parents[1]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -29,11 +28,10 @@ EXAMPLES = [*examples()]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.usefixtures("own_registry")
 def test_an_example_prints_what_it_says(example, tmp_path, monkeypatch, capsys):
     os.symlink(ROOT / "configs", tmp_path / "configs")
     monkeypatch.chdir(tmp_path)
-    known = {role: dict(parts) for role, parts in registry._PARTS.items()}
-    monkeypatch.setattr(registry, "_PARTS", known)  # what an example registers goes with it
     failed = doctest.DocTestRunner(optionflags=FLAGS).run(example).failed
     assert not failed, capsys.readouterr().out
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import fractaljax as fj
-from fractaljax import cli, laws, registry
-from fractaljax.registry import ROLES
+from fractaljax import cli, laws
 
 HERE = Path(__file__).parent
 PARTS = [
@@ -27,10 +26,8 @@ BROKEN = [
 
 
 @pytest.fixture
-def registered(monkeypatch):
+def registered(own_registry, monkeypatch):
     """Imports a module of this folder, whose parts are known until the test ends."""
-    own = {role: {n: registry.lookup(role, n) for n in registry.names(role)} for role in ROLES}
-    monkeypatch.setattr(registry, "_PARTS", own)
     monkeypatch.syspath_prepend(HERE)
     names = ("my_parts", "broken_parts")
     yield importlib.import_module
