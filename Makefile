@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint audit clean
+.PHONY: demo test lint docs audit clean
 
 demo: $(VENV)/installed
 	$(BIN)/fractaljax scan configs/paper/tanh.yaml --only demo --out outputs/demo
@@ -16,6 +16,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m sphinx -W --keep-going -n -q docs docs/_build/html
+	@echo "The documentation: docs/_build/html/index.html"
 
 audit: $(VENV)/installed-dev
 	$(BIN)/python -m pip check
@@ -31,7 +35,7 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,video,bigimage,explore,digits,notebook,colormaps,search]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,video,bigimage,explore,digits,notebook,colormaps,search,docs]'
 	touch $@ $(VENV)/installed
 
 clean:

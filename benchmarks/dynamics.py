@@ -134,9 +134,9 @@ def sweep(asked: argparse.Namespace) -> tuple[float, float]:
     def points(count: int) -> np.ndarray:
         return np.arange(count, dtype=np.float64)[:, None]
 
-    chunks = plan.candidates(spec, names, mesh, runs)
-    rates = plan.measure(spec, names, points, mesh, chunks)
-    chunk = max(rates, key=lambda chunk: rates[chunk])
+    choices = plan.candidates(spec, names, mesh, runs, program.XLA)
+    rates = plan.measure(spec, names, points, mesh, choices, program.XLA)
+    chunk = max(rates, key=lambda choice: rates[choice]).chunk
     tile = program.compile_tile(spec, names, runs, chunk, mesh)
     clock = time.perf_counter()
     losses = tile.run(points(runs))["test_loss"]

@@ -63,7 +63,8 @@ def profile(dtype: str) -> None:
     spec, window = fj.load(CONFIG, [f"dtype={dtype}", f"steps={STEPS}"], only="overview")
     calm = fj.Window(*(axis.between(-3, -1) for axis in window.axes)).resized(SIDE)
     paths, mesh = tuple(axis.path for axis in calm.axes), plan.mesh()
-    chunk = plan.choose_chunk(spec, window, paths, mesh, plan.tile_side(window, "cpu"))
+    side = plan.tile_side(window, "cpu")
+    chunk = plan.choose(spec, window, paths, mesh, side, program.XLA).chunk
     tile = program.compile_tile(spec, paths, calm.size, chunk, mesh)
     points = calm.points(calm.tiles(0)[0])
     tile.run(points)

@@ -70,7 +70,7 @@ Run = Callable[[], np.ndarray]
 
 def scan(spec: fj.Spec, window: fj.Window) -> Run:
     fj.prepare(spec.dtype)
-    return lambda: fj.scan(spec, window)["measure"].ravel()
+    return lambda: fj.scan(spec, window, kernel=program.XLA)["measure"].ravel()
 
 
 def notebook(spec: fj.Spec, window: fj.Window) -> Run:
@@ -160,8 +160,9 @@ def taken(spec: fj.Spec, window: fj.Window) -> np.ndarray:
     fold = fj.Part("status", rule="loss", loss_limit=math.inf)
     paths, check = tuple(axis.path for axis in window.axes), program.STEPS_A_CHECK
     side = plan.tile_side(window, "cpu")
-    chunk = plan.choose_chunk(spec, window, paths, plan.mesh(), side)
-    failed = fj.scan(dataclasses.replace(spec, fold=fold), window, chunk=chunk)["diverged_at"]
+    chunk = plan.choose(spec, window, paths, plan.mesh(), side, program.XLA).chunk
+    failed = fj.scan(dataclasses.replace(spec, fold=fold), window, chunk=chunk, kernel=program.XLA)
+    failed = failed["diverged_at"]
     needed = np.where(failed < 0, spec.steps, failed + 1)
     total = 0
     for tile in window.tiles(side):

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from fractaljax.view.curves import plot, plot_comparative, plot_run, subtract_baseline
     from fractaljax.window import Window
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Spec": "spec",  # what one training is

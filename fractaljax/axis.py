@@ -127,6 +127,12 @@ class Axis(_Samples):
         min, max: native units; `min < max`; positive on a log axis.
         n: number of samples.
         scale: `log` or `linear`.
+
+    Example:
+        >>> fj.Axis("optimizer.lr", 0.01, 100.0, n=5).points().tolist()
+        [0.01, 0.1, 1.0, 10.0, 100.0]
+        >>> fj.Axis("optimizer.momentum", 0.0, 0.5, n=3, scale="linear").points().tolist()
+        [0.0, 0.25, 0.5]
     """
 
     path: str
@@ -180,6 +186,12 @@ class Lattice(_Samples):
         n: number of samples.
         scale: `log` or `linear`.
         residue: what `origin` lacks of the exact place, native units.
+
+    Example:
+        >>> coarse = fj.Lattice("optimizer.lr", 1.0, width=4.0, n=4)
+        >>> fine = fj.Lattice("optimizer.lr", 1.0, width=2.0, n=4)
+        >>> coarse.points().tolist(), fine.points()[::2].tolist() == coarse.points()[1:3].tolist()
+        ([0.01, 0.1, 1.0, 10.0], True)
     """
 
     path: str

@@ -22,6 +22,14 @@ class Field:
         done: bool, like `window.shape`: pixels that are trained. The others hold the fill value.
         provenance: dtype, chunk, devices, backend, versions, git revision, wall time (s),
             pixels/s, ...
+
+    Example:
+        >>> fj.prepare("float32")
+        >>> field = fj.scan(fj.Spec(steps=20), fj.Window(fj.Axis("optimizer.lr", 0.1, 1e6, n=4)))
+        >>> field.shown, field["measure"] < 0
+        ('measure', array([ True,  True, False, False]))
+        >>> field.x.shape, field.provenance["dtype"]
+        ((4,), 'float32')
     """
 
     spec: Spec
@@ -50,7 +58,7 @@ class Field:
 
     @property
     def shown(self) -> str:
-        """The reading a picture shows unless told otherwise: the first one that was recorded."""
+        """What a picture shows unless told otherwise, the first reading that was recorded."""
         return next(iter(self.arrays))
 
     def to_xarray(self) -> Any:

@@ -23,7 +23,9 @@ from fractaljax.types import State, Tree
 from fractaljax.window import Axis, Window
 
 STEPS = 12  # enough for a fold's tail to begin and for momentum to matter
+Alone = list[dict[str, jax.Array]]  # readings of one network a rate
 GROWING = ("when", "where", "growth", "rates")  # roles of a network that grows
+DRAWING = ("model", "problem", "teacher")  # roles that draw at random
 RATES = (0.05, 5.0)  # one that converges on the default problem, one that need not
 
 
@@ -33,6 +35,12 @@ def check(role: str, name: str) -> None:
     Raises:
         AssertionError: names the law.
         FractaljaxError: the part is not registered, or refuses its own defaults.
+
+    Example:
+        >>> fj.laws.check("schedule", "cosine")
+        >>> fj.laws.check("schedule", "cosin")
+        Traceback (most recent call last):
+        fractaljax.errors.FractaljaxError: unknown schedule 'cosin'. Did you mean 'cosine'? ...
     """
     if role == "colormap":
         raise FractaljaxError("a colour map is no part of a training; it has no laws here")
@@ -45,8 +53,11 @@ def check(role: str, name: str) -> None:
     refuses_unknown(spec)
     state_is_stable(spec)
     if role not in (*GROWING, "metric"):  # one reads a training; the others are slow to compile
-        batch_equals_loop(spec)
-        scan_equals_train(spec)
+        alone = by_themselves(spec)
+        batch_equals_loop(spec, alone)
+        scan_equals_train(spec, alone)
+    if role in DRAWING:
+        draws_are_the_seeds(spec)
     neighbours_do_not_matter(spec)
     every_axis_traces(spec, role)
 
@@ -97,9 +108,9 @@ def refuses_unknown(spec: Spec) -> None:
         try:
             dataclasses.replace(spec, **{role: (*others, wrong) if role in MANY_ROLES else wrong})
         except FractaljaxError as error:
-            assert f"{prefix}.no_such_argument" in str(error), f"the error has no path: {error}"
+            assert f"{prefix}.no_such_argument" in str(error), f"law 1: no path in: {error}"
         else:
-            raise AssertionError(f"{role} '{part.name}' takes an argument that it does not have")
+            raise AssertionError(f"law 2: {role} '{part.name}' takes an argument that it has not")
 
 
 def state_is_stable(spec: Course) -> None:
@@ -114,43 +125,56 @@ def state_is_stable(spec: Course) -> None:
 
     start = jax.eval_shape(lambda: course.begin(spec, {}, draws))
     after = jax.eval_shape(stepped, start)
-    assert jax.tree.structure(start) == jax.tree.structure(after), "a step changes the structure"
+    same = jax.tree.structure(start) == jax.tree.structure(after)
+    assert same, "law 7: a step changes the structure of the state"
     pairs = zip(jax.tree.leaves(start), jax.tree.leaves(after), strict=True)
     for a, b in pairs:
-        assert (a.shape, a.dtype) == (b.shape, b.dtype), f"a step turns {a} into {b}"
+        assert (a.shape, a.dtype) == (b.shape, b.dtype), f"law 7: a step turns {a} into {b}"
     floats = [x for x in jax.tree.leaves(start) if jnp.issubdtype(x.dtype, jnp.floating)]
-    assert all(x.dtype == spec.dtype for x in floats), f"the state leaves {spec.dtype}"
+    assert all(x.dtype == spec.dtype for x in floats), f"law 7: the state leaves {spec.dtype}"
 
 
-def batch_equals_loop(spec: Spec) -> None:
-    """`vmap(train)` gives what a loop over `train` gives."""
-    data, key = shared_draws(spec).data, jax.random.key(spec.seed)
-
-    def one(rate):
-        return train.train(spec, {"optimizer.lr_in": rate}, key, data)
-
-    rates = jnp.asarray(RATES, spec.dtype)
-    batch = jax.jit(jax.vmap(one))(rates)
-    single = jax.jit(one)
-    for i, rate in enumerate(rates):
-        for name, value in single(rate).items():
-            _close(batch[name][i], value, spec.dtype, f"{name} at rate {rate}")
+def by_themselves(spec: Spec) -> Alone:
+    """Readings of one network a rate, each trained without neighbours."""
+    data, key, path = shared_draws(spec).data, jax.random.key(spec.seed), _rate(spec)
+    single = jax.jit(lambda rate: train.train(spec, {path: rate}, key, data))
+    return [single(rate) for rate in jnp.asarray(RATES, spec.dtype)]
 
 
-def scan_equals_train(spec: Spec) -> None:
-    """A pixel of a scan is the network that `train` trains with the same seed."""
-    window = Window(Axis("optimizer.lr_in", *RATES, n=2))
+def batch_equals_loop(spec: Spec, alone: Alone | None = None) -> None:
+    """Law 3: `vmap(train)` gives what a loop over `train` gives."""
+    data, key, path = shared_draws(spec).data, jax.random.key(spec.seed), _rate(spec)
+    batched = jax.vmap(lambda rate: train.train(spec, {path: rate}, key, data))
+    batch = jax.jit(batched)(jnp.asarray(RATES, spec.dtype))
+    for i, readings in enumerate(alone or by_themselves(spec)):
+        for name, value in readings.items():
+            _close(batch[name][i], value, spec.dtype, f"law 3: {name} at rate {RATES[i]}")
+
+
+def scan_equals_train(spec: Spec, alone: Alone | None = None) -> None:
+    """Laws 3 and 4: a pixel of a scan is the network that `train` trains with the same seed."""
+    path = _rate(spec)
+    window = Window(Axis(path, *RATES, n=2, scale="linear"))  # these rates to the last bit
     points = window.points(window.tiles(0)[0])
-    pixels = program.compile_tile(spec, ("optimizer.lr_in",), 2, 2, mesh(1)).run(points)
-    data, key = shared_draws(spec).data, jax.random.key(spec.seed)
-    for i, rate in enumerate(points[:, 0]):
-        for name, value in train.train(spec, {"optimizer.lr_in": rate}, key, data).items():
-            _close(pixels[name][i], value, spec.dtype, f"{name} at rate {rate}")
+    pixels = program.compile_tile(spec, (path,), 2, 2, mesh(1)).run(points)
+    for i, readings in enumerate(alone or by_themselves(spec)):
+        for name, value in readings.items():
+            _close(pixels[name][i], value, spec.dtype, f"law 4: {name} at rate {RATES[i]}")
+
+
+def draws_are_the_seeds(spec: Spec) -> None:
+    """Laws 4 and 5: data and initial weights are a function of the seed alone."""
+    draw = shared_draws.__wrapped__  # afresh, as another process would
+    one, two = draw(spec), draw(spec)
+    for what in ("data", "weights"):
+        pairs = zip(*(jax.tree.leaves(getattr(draws, what)) for draws in (one, two)), strict=True)
+        same = all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+        assert same, f"law 4: {what} that are drawn twice with one seed differ"
 
 
 def neighbours_do_not_matter(spec: Course) -> None:
     """Law 3: a reading does not depend on how long the neighbours run, nor on the place."""
-    names = ("optimizer.lr_in",)
+    names = (_rate(spec),)
     window = Window(Axis(*names, 1e-2, 1e4, 16))
     points = window.points(window.tiles(0)[0])
     run: Callable = program.compile_tile(spec, names, 16, 4, mesh()).run
@@ -159,10 +183,12 @@ def neighbours_do_not_matter(spec: Course) -> None:
     alone = [run(points[i : i + 1]) for i in range(len(points))]
     for name, values in forward.items():
         assert np.array_equal(values, backward[name], equal_nan=True), (
-            f"{name} depends on the order"
+            f"law 3: {name} depends on the order"
         )
         single = np.concatenate([a[name] for a in alone])
-        assert np.array_equal(values, single, equal_nan=True), f"{name} depends on the neighbours"
+        assert np.array_equal(values, single, equal_nan=True), (
+            f"law 3: {name} depends on the neighbours"
+        )
 
 
 def every_axis_traces(spec: Spec, role: str) -> None:
@@ -191,11 +217,17 @@ def _traces(spec: Spec, path: str, value: float) -> None:
     try:
         jax.eval_shape(last, jax.ShapeDtypeStruct((), spec.dtype))
     except FractaljaxError as error:  # refused with a reason (a knob nobody would read): allowed
-        assert path.rsplit(".", 1)[-1] in str(error), f"{path} is refused without its name: {error}"
+        assert path.rsplit(".", 1)[-1] in str(error), f"law 1: {path} has no name in: {error}"
     except jax.errors.JAXTypeError as error:
         raise AssertionError(
-            f"{path} says it may be an axis, but does not trace: {error}"
+            f"law 1: {path} says it may be an axis, but does not trace: {error}"
         ) from error
+
+
+def _rate(spec: Course) -> str:
+    """A learning rate that the Spec has."""
+    known = spec.a.paths() if isinstance(spec, Pair) else spec.paths()
+    return "optimizer.lr_in" if "optimizer.lr_in" in known else "optimizer.lr"
 
 
 def _close(a: jax.Array, b: jax.Array, dtype: str, where: str) -> None:

@@ -58,6 +58,14 @@ def register(role: str, name: str) -> Callable[[Callable], Callable]:
 
     Raises:
         FractaljaxError: the role is unknown, an argument lacks a default or an annotation.
+
+    Example:
+        >>> @fj.register("schedule", "halved")
+        ... def halved(at: float = 0.5):
+        ...     '''Half the rate from a share of the training on.'''
+        ...     return lambda t, steps: 1 - 0.5 * (t >= at * steps)
+        >>> fj.Spec(schedule=fj.Part("halved")).traced("schedule.at")  # may be an axis
+        'schedule.at'
     """
     if role not in _PARTS:
         raise unknown("role", role, ROLES)

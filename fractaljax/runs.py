@@ -66,7 +66,7 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """Its full setting: `overrides` laid over `base`."""
+        """Its full setting, `overrides` laid over `base`."""
         return laid_over(self.base, self.overrides)
 
     def __getitem__(self, name: str) -> np.ndarray:

@@ -34,7 +34,12 @@ MAX_STEPS = 10**9
 
 @dataclasses.dataclass(frozen=True, init=False)
 class Part:
-    """A named component and its arguments: `Part("mlp", width=16)`."""
+    """A named component and its arguments: `Part("mlp", width=16)`.
+
+    Example:
+        >>> fj.Part("mlp", width=16)["width"]
+        16
+    """
 
     name: str
     args: tuple[tuple[str, Any], ...]
@@ -78,6 +83,18 @@ class Spec:
 
     Raises:
         FractaljaxError: with the path, what it takes and the nearest name.
+
+    Example:
+        >>> spec = fj.Spec(model=fj.Part("mlp", width=8), steps=100)
+        >>> spec.model["activation"]  # filled in
+        'tanh'
+        >>> spec.resolve("LR0")
+        'optimizer.lr_in'
+        >>> spec.updated({"model.width": 4}).model["width"]
+        4
+        >>> fj.Spec(model=fj.Part("mlp", widht=8))
+        Traceback (most recent call last):
+        fractaljax.errors.FractaljaxError: unknown argument of model 'mlp' 'model.widht'. ...
     """
 
     model: Part = Part("mlp")
@@ -275,7 +292,13 @@ def _frozen(value: Any) -> Any:
 
 
 def facets(spec: Spec, values: Mapping[str, Iterable[Any]]) -> list[Spec]:
-    """All combinations of values on static paths, the first path slowest; one compile each."""
+    """All combinations of values on static paths, the first path slowest; one compile each.
+
+    Example:
+        >>> wider = fj.facets(fj.Spec(), {"model.width": [4, 8], "model.depth": [2, 3]})
+        >>> [(spec.model["width"], spec.model["depth"]) for spec in wider]
+        [(4, 2), (4, 3), (8, 2), (8, 3)]
+    """
     for path, choices in values.items():
         if isinstance(choices, str) or not isinstance(choices, Iterable):
             raise FractaljaxError(f"facets: {path} needs a list of values, not {choices!r}")

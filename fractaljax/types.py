@@ -44,6 +44,15 @@ class Model(NamedTuple):
     # (draw) -> like params, bool: which weights exist; the others are exactly zero. None: all
     units: Callable[[Tree, Array], tuple[tuple[Array, ...], tuple[Array, ...]]] | None = None
     # (params, x) -> every hidden layer's units before and after activation, [H, N] each
+    shallow: "Shallow | None" = None  # what else says the same of a network of one hidden layer
+
+
+class Shallow(NamedTuple):
+    """A network `out * (act(in * (x W0)) W1)` without biases, for a kernel that is not JAX."""
+
+    hidden: int  # units
+    activation: str  # by its name
+    scales: Callable[[int], tuple[float, float]]  # (I) -> (in, out)
 
 
 class Problem(NamedTuple):

@@ -37,7 +37,16 @@ class Tile(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """One or two axes: `x` along the columns, `y` (may be absent) along the rows."""
+    """One or two axes: `x` along the columns, `y` (may be absent) along the rows.
+
+    Example:
+        >>> x = fj.Axis("optimizer.lr_in", 1e-3, 1e3, n=8)
+        >>> window = fj.Window(x, fj.Axis("optimizer.lr_out", 1e-3, 1e3, n=4))
+        >>> window.shape  # rows first
+        (4, 8)
+        >>> window.zoom((1.0, 0.0), 4).x.low  # log10 of the lowest rate
+        0.25
+    """
 
     x: Axis | Lattice
     y: Axis | Lattice | None = None

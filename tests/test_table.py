@@ -405,7 +405,8 @@ def test_only_what_a_sweep_wrote_is_thrown_away(tmp_path):
     table.numeric({}, {"chunk": 2})
     del table
     Table(tmp_path, CONFIG, overwrite=True)
-    assert {p.name for p in tmp_path.iterdir()} == {"notes.txt", "parts", "config.yaml", "claims"}
+    ours = {"parts", "config.yaml", ".sums", "claims"}
+    assert {p.name for p in tmp_path.iterdir()} == {"notes.txt", *ours}
     assert [p.name for p in parts(tmp_path)] == ["mine.txt"]
 
 
@@ -434,7 +435,7 @@ def test_a_later_format_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("fractaljax.store.parquet.FORMAT", 2)
     filled(tmp_path, grid())
     monkeypatch.undo()
-    with pytest.raises(FractaljaxError, match="a format that this version does not read"):
+    with pytest.raises(FractaljaxError, match="by a newer fractaljax"):
         load_sweep(tmp_path)
 
 

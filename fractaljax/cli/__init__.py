@@ -30,7 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-    except OSError as error:  # of files: a name that is too long, a folder that nobody may read
+    except OSError as error:  # whatever was not said closer to where it happened
+        if error.errno is None:
+            raise
         what = FractaljaxError(f"{error.filename or 'a file'}: {error.strerror or error}")
-        print(f"fractaljax: {what}", file=sys.stderr)
+        print(f"fractaljax: {what}. What is finished is kept.", file=sys.stderr)
         return 2

@@ -65,7 +65,8 @@ def grow(arguments: argparse.Namespace) -> int:
             ", ".join(elsewhere),
             out,
         )
-    tell(out)
+    else:
+        tell(out)
     print(out)
     return 0
 

@@ -188,8 +188,10 @@ def _search(study: "Study", out: Path, arguments: argparse.Namespace) -> None:
     def work(on_look: Callable[["Progress"], None]) -> list[str]:
         return family.search(study, out, numeric=numeric(arguments), on_look=on_look)
 
-    _told_elsewhere(_watched(work, "search"), out)
-    _tell_search(out)
+    elsewhere = _watched(work, "search")
+    _told_elsewhere(elsewhere, out)
+    if not elsewhere:
+        _tell_search(out)
 
 
 def _transfer(study: "Study", searched: Path, out: Path, arguments: argparse.Namespace) -> None:

@@ -74,7 +74,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def bench(arguments: argparse.Namespace) -> int:
-    """Measures this machine's speed at each chunk and remembers the best one."""
+    """Measures this machine's speed with each kernel and chunk and remembers the best."""
     from fractaljax import config
     from fractaljax.engine import plan, scan
     from fractaljax.families import fractal
@@ -84,15 +84,16 @@ def bench(arguments: argparse.Namespace) -> int:
     name, spec, window = found[0]
     fractal.prepare(spec.dtype, arguments.devices)
     names, mesh = scan.check(spec, window), plan.mesh(arguments.devices)
-    chunks = plan.candidates(spec, names, mesh, plan.SAMPLE_PIXELS)
-    rates = plan.measure(spec, names, functools.partial(plan.sample, window), mesh, chunks)
-    best = max(rates, key=lambda chunk: rates[chunk])
+    choices = plan.candidates(spec, names, mesh, plan.SAMPLE_PIXELS)
+    rates = plan.measure(spec, names, functools.partial(plan.sample, window), mesh, choices)
+    best = max(rates, key=lambda choice: rates[choice])
     device = mesh.devices.flat[0]
     print(f"{name}, {spec.dtype}, {mesh.size} x {device.platform} ({device.device_kind})")
-    print(f"{'chunk':>6} {'network-steps/s':>16} {'pixels/s':>10}")
-    for chunk, rate in rates.items():
-        mark = "  <- kept" if chunk == best else ""
-        print(f"{chunk:>6} {rate:>16,.0f} {rate / spec.steps:>10,.0f}{mark}")
+    print(f"{'kernel':>6} {'chunk':>6} {'network-steps/s':>16} {'pixels/s':>10}")
+    for choice, rate in rates.items():
+        mark = "  <- kept" if choice == best else ""
+        row = f"{choice.kernel:>6} {choice.chunk:>6}"
+        print(f"{row} {rate:>16,.0f} {rate / spec.steps:>10,.0f}{mark}")
     return 0
 
 
@@ -108,6 +109,7 @@ def _scan_one(experiment: "Experiment", place: Path, arguments: argparse.Namespa
             store=place,
             overwrite=arguments.overwrite,
             chunk=arguments.chunk,
+            kernel=arguments.kernel,
             devices=arguments.devices,
             tile=0 if arguments.tile == "all" else arguments.tile,
             on_tile=reporter.on_tile,

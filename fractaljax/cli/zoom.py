@@ -59,6 +59,7 @@ def zoom(arguments: argparse.Namespace) -> int:
             plan,
             place,
             chunk=arguments.chunk,
+            kernel=arguments.kernel,
             devices=arguments.devices,
             tile=arguments.tile,
             allow_merged=arguments.allow_merged,

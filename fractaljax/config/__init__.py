@@ -4,6 +4,7 @@ Text becomes *raw settings* (`text`), one *tree* an experiment (`trees`, `facets
 Window (`to_spec`); `to_tree` is the way back.
 """
 
+from fractaljax.config.continued import compared, completed
 from fractaljax.config.course import Setting, holds_pairs, setting
 from fractaljax.config.experiment import Experiment, experiments
 from fractaljax.config.sweeps import parse_sweep
@@ -14,6 +15,8 @@ __all__ = [
     "Experiment",
     "Setting",
     "as_tree",
+    "compared",
+    "completed",
     "differences",
     "digest",
     "dump",

@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fractaljax.engine import descent, growth, plan, program, train
+from fractaljax.engine import descent, growth, hosts, plan, program, train
 from fractaljax.engine.program import PIXELS
 from fractaljax.engine.streams import shared_draws
 from fractaljax.engine.train import check_precision
@@ -114,6 +114,7 @@ def train_cohort(
     Raises:
         FractaljaxError: precision, names or values are not possible, before anything compiles.
     """
+    hosts.alone("a cohort of members")
     names = check(spec, names, points)
     mesh = plan.mesh() if mesh is None else mesh
     chunk = chunk or plan.cohort_chunk(spec, mesh)

@@ -1,4 +1,4 @@
-"""How to run on this machine: precision, devices, chunk, tile, compilation cache.
+"""How to run on this machine: precision, devices, kernel, chunk, tile, compilation cache.
 
 On CPU the devices are the cores and a chunk fits the cache of one core; on a GPU or TPU there is
 one chunk as large as its memory allows. What was measured once is kept as *wisdom* in the user's
@@ -9,23 +9,21 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import json
 import math
 import os
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from fractaljax.engine import program
-from fractaljax.engine.program import PIXELS
+from fractaljax.engine import program, wisdom
+from fractaljax.engine.native import build, lanes
+from fractaljax.engine.program import NATIVE, PIXELS, XLA
 from fractaljax.engine.streams import shared_draws
-from fractaljax.errors import FractaljaxError
+from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.pair import Course, Pair
 from fractaljax.spec import SEEDS, Spec
 from fractaljax.window import Tile, Window
@@ -39,6 +37,7 @@ SAMPLE_ROUNDS = 4
 CPU_TILE, ACCELERATOR_TILE, MAX_TILES = 64, 512, 16_384
 COHORT_CHUNKS, ACCELERATOR_COHORT = (2, 8), 8  # of members that end one by one
 MAX_CHUNK = 2**24  # more networks than any device holds
+KERNELS = (XLA, NATIVE)
 
 
 class Numeric(NamedTuple):
@@ -47,6 +46,14 @@ class Numeric(NamedTuple):
     chunk: int | None
     tile: int | None
     backend: str
+    kernel: str | None = None
+
+
+class Choice(NamedTuple):
+    """How networks are trained side by side on a device."""
+
+    kernel: str  # of KERNELS
+    chunk: int  # networks
 
 
 def prepare(dtype: str, devices: int | None = None) -> None:
@@ -61,19 +68,13 @@ def prepare(dtype: str, devices: int | None = None) -> None:
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", devices or cores())
     if jax.config.values["jax_compilation_cache_dir"] is None:
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
+        jax.config.update("jax_compilation_cache_dir", str(wisdom.cache_folder() / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def cores() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def cache_folder() -> Path:
-    """Where compiled programs and wisdom are kept for this user."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "fractaljax"
 
 
 def mesh(devices: int | None = None) -> Mesh:
@@ -95,12 +96,37 @@ def settle(
         if value is not None and not least <= value <= MAX_CHUNK:
             raise FractaljaxError(f"{name}={value}: allowed are {least} to {MAX_CHUNK}")
     tile = tile_side(window, asked.backend) if asked.tile is None else asked.tile
-    chunk = asked.chunk or choose_chunk(spec, window, names, mesh, tile)
-    return {"chunk": chunk, "tile": tile, "backend": asked.backend}
+    check_kernel(spec, names, asked)
+    if asked.chunk is not None:
+        choice = Choice(asked.kernel or XLA, asked.chunk)
+    else:
+        choice = choose(spec, window, names, mesh, tile, asked.kernel)
+    return {"tile": tile, "backend": asked.backend, **choice._asdict()}
+
+
+def check_kernel(spec: Course, names: tuple[str, ...], asked: Numeric) -> None:
+    """Raises unless the kernel that is asked for takes this training on this machine."""
+    if asked.kernel is not None and asked.kernel not in KERNELS:
+        raise unknown("kernel", asked.kernel, KERNELS)
+    if asked.kernel == NATIVE and (why := no_native(spec, names, asked.backend)):
+        raise FractaljaxError(f"kernel=native does not take this training: {why}")
+
+
+def no_native(spec: Course, names: tuple[str, ...], backend: str) -> str | None:
+    """Why the native kernel cannot be used; None where it can."""
+    if backend != "cpu":
+        return f"it runs on a CPU, not on {backend}"
+    return build.missing() or lanes.fits(spec, names)
+
+
+def published(spec: Course) -> bool:
+    """Whether numbers are to come out as published, which takes the published order of sums."""
+    return spec.draws == "legacy" and spec.dtype == "float64"
 
 
 def agree(begun: dict[str, Any], asked: Numeric) -> dict[str, Any]:
     """The numeric setting a store was begun with; raises when something else was pinned."""
+    begun = {"kernel": XLA, **begun}  # of a time when there was no other
     for name, value in asked._asdict().items():
         # a chunk that had to shrink is as good as the one that was asked for in the first place
         if value is not None and value not in (begun[name], begun.get(f"first_{name}")):
@@ -119,23 +145,38 @@ def tile_side(window: Window, backend: str) -> int:
     return side
 
 
-def choose_chunk(spec: Spec, window: Window, names: tuple[str, ...], mesh: Mesh, tile: int) -> int:
-    """Networks side by side on one device: known, measured when that pays, or estimated."""
-    known = remembered_chunk(spec, names, mesh)
+def choose(
+    spec: Spec,
+    window: Window,
+    names: tuple[str, ...],
+    mesh: Mesh,
+    tile: int,
+    kernel: str | None = None,
+) -> Choice:
+    """Kernel and chunk: known, measured when that pays, or estimated; the kernel may be pinned."""
+    known = remembered(spec, names, mesh, kernel)
     if known:
         return known
     if window.size * spec.steps >= WORTH_MEASURING or mesh.devices.flat[0].platform != "cpu":
         pixels = math.prod(window.tile_shape(tile))
-        chunks = candidates(spec, names, mesh, pixels)
-        rates = measure(spec, names, functools.partial(sample, window), mesh, chunks)
-        return max(rates, key=lambda chunk: rates[chunk])
-    return estimated_chunk(spec)
+        choices = candidates(spec, names, mesh, pixels, kernel)
+        rates = measure(spec, names, functools.partial(sample, window), mesh, choices, kernel)
+        return max(rates, key=lambda choice: rates[choice])
+    if kernel == NATIVE:
+        return Choice(NATIVE, build.lanes(spec.dtype))
+    return Choice(XLA, estimated_chunk(spec))
 
 
-def remembered_chunk(spec: Course, names: tuple[str, ...], mesh: Mesh) -> int | None:
-    """The best chunk as it was measured on this machine, if it was."""
-    known = _wisdom().get(_wisdom_key(spec, names, mesh))
-    return int(known["chunk"]) if known else None
+def remembered(
+    spec: Course, names: tuple[str, ...], mesh: Mesh, kernel: str | None = None
+) -> Choice | None:
+    """The best choice as it was measured on this machine, if it was."""
+    known = wisdom.recall(_wisdom_key(spec, names, mesh, kernel))
+    if not known or known.get("kernel") not in KERNELS:
+        return None
+    choice = Choice(known["kernel"], int(known["chunk"]))
+    gone = choice.kernel == NATIVE and build.missing()
+    return None if gone else choice
 
 
 def estimated_chunk(spec: Course) -> int:
@@ -181,17 +222,35 @@ def multiplications(spec: Course) -> float:
     return total
 
 
-def candidates(spec: Course, names: tuple[str, ...], mesh: Mesh, pixels: int) -> list[int]:
-    """Chunks worth a try: around the estimate on CPU, the largest that fit on an accelerator."""
+def candidates(
+    spec: Course,
+    names: tuple[str, ...],
+    mesh: Mesh,
+    pixels: int,
+    kernel: str | None = None,
+) -> list[Choice]:
+    """Choices worth a try: chunks around the estimate on CPU and the native kernel where it takes
+    the training, the largest chunks that fit on an accelerator."""
     share = max(1, pixels // mesh.size)  # of one device
     device = mesh.devices.flat[0]
     if device.platform == "cpu":
-        estimate = estimated_chunk(spec)
-        return [c for c in CPU_CHUNKS if estimate / 4 <= c <= estimate * 4 and c <= share] or [1]
+        found = [] if kernel == NATIVE else _cpu_candidates(spec, share)
+        # the published numbers come out in XLA's order of sums alone
+        automatic = kernel is None and not published(spec)
+        if kernel == NATIVE or (automatic and not no_native(spec, names, "cpu")):
+            width = build.lanes(spec.dtype)
+            found += [Choice(NATIVE, n * width) for n in (1, 2)]
+        return found
     stats = device.memory_stats() or {}
     free = stats.get("bytes_limit", 2**33) - stats.get("bytes_in_use", 0)
     largest = min(largest_chunk(lambda c: _temporary_bytes(spec, names, mesh, c), free), share)
-    return sorted({max(1, largest >> shift) for shift in (0, 2, 4)})
+    return [Choice(XLA, c) for c in sorted({max(1, largest >> shift) for shift in (0, 2, 4)})]
+
+
+def _cpu_candidates(spec: Course, share: int) -> list[Choice]:
+    estimate = estimated_chunk(spec)
+    fitting = [c for c in CPU_CHUNKS if estimate / 4 <= c <= estimate * 4 and c <= share]
+    return [Choice(XLA, c) for c in fitting or [1]]
 
 
 def largest_chunk(temporary: Any, free: int) -> int:
@@ -214,34 +273,39 @@ def measure(
     names: tuple[str, ...],
     sampled: Callable[[int], np.ndarray],
     mesh: Mesh,
-    chunks: list[int],
-) -> dict[int, float]:
-    """Network-steps a second for each chunk; the best is kept as wisdom.
+    choices: list[Choice],
+    kernel: str | None = None,
+) -> dict[Choice, float]:
+    """Network-steps a second for each choice; the best is kept as wisdom.
 
     Args:
         sampled: number of points -> as many of those that are to be trained, `[P, A]`.
+        kernel: what was pinned, if anything was.
     """
     short = shortened(spec)
-    ready: dict[int, tuple[program.Program, np.ndarray]] = {}
-    for chunk in chunks:
-        points = sampled(max(SAMPLE_PIXELS, chunk * mesh.size))
+    ready: dict[Choice, tuple[program.Program, np.ndarray]] = {}
+    for choice in choices:
+        points = sampled(max(SAMPLE_PIXELS, choice.chunk * mesh.size))
         try:
-            tile = program.compile_tile(short, names, len(points), chunk, mesh)
+            tile = program.compile_tile(
+                short, names, len(points), choice.chunk, mesh, choice.kernel
+            )
             tile.run(points)
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if ready and program.out_of_memory(error):
                 break  # larger chunks need more
             raise
-        ready[chunk] = tile, points
+        ready[choice] = tile, points
     rates = dict.fromkeys(ready, 0.0)
     for _ in range(SAMPLE_ROUNDS):  # in turn, the best of each: a busy moment hits them all alike
-        for chunk, (tile, points) in ready.items():
+        for choice, (tile, points) in ready.items():
             clock = time.perf_counter()
             tile.run(points)
             rate = len(points) * short.steps / (time.perf_counter() - clock)
-            rates[chunk] = max(rates[chunk], rate)
-    best = max(rates, key=lambda chunk: rates[chunk])
-    _remember(_wisdom_key(spec, names, mesh), {"chunk": best, "rate": round(rates[best])})
+            rates[choice] = max(rates[choice], rate)
+    best = max(rates, key=lambda choice: rates[choice])
+    entry = {**best._asdict(), "rate": round(rates[best])}
+    wisdom.remember(_wisdom_key(spec, names, mesh, kernel), entry)
     return rates
 
 
@@ -272,8 +336,8 @@ def _temporary_bytes(spec: Course, names: tuple[str, ...], mesh: Mesh, chunk: in
     return compiled.memory_analysis().temp_size_in_bytes
 
 
-def _wisdom_key(spec: Course, names: tuple[str, ...], mesh: Mesh) -> str:
-    """What the best chunk depends on: machine, axes and static settings; no plain float, seed or
+def _wisdom_key(spec: Course, names: tuple[str, ...], mesh: Mesh, kernel: str | None) -> str:
+    """What the best choice depends on: machine, axes and static settings; no plain float, seed or
     number of steps."""
     device = mesh.devices.flat[0]
     static = {
@@ -283,24 +347,5 @@ def _wisdom_key(spec: Course, names: tuple[str, ...], mesh: Mesh) -> str:
     }
     parts = [(prefix, part.name) for prefix, part in spec.parts()]
     machine = (device.platform, device.device_kind, mesh.size, cores(), jax.__version__)
-    text = repr((parts, sorted(static.items()), names, machine))
+    text = repr((parts, sorted(static.items()), names, machine, kernel, build.missing()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _wisdom() -> dict[str, Any]:
-    try:
-        return json.loads((cache_folder() / "wisdom.json").read_text())
-    except (OSError, ValueError):
-        return {}  # never measured here, or damaged: it is measured again
-
-
-def _remember(key: str, entry: dict[str, Any]) -> None:
-    """Adds an entry; a cache that cannot be written only costs a new measurement."""
-    path = cache_folder() / "wisdom.json"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            json.dump(_wisdom() | {key: entry}, file, indent=1)
-        os.replace(file.name, path)
-    except OSError:
-        return

@@ -17,8 +17,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fractaljax.engine import growth, lockstep, train
+from fractaljax.engine import growth, hosts, lockstep, train
 from fractaljax.engine.descent import Hparams
+from fractaljax.engine.native import build, lanes
 from fractaljax.engine.streams import generator
 from fractaljax.errors import FractaljaxError
 from fractaljax.ledger import Reading
@@ -29,6 +30,7 @@ Common = Tree  # what all pixels share: a source on disk, draws
 
 STEPS_A_CHECK = 10  # between two looks at whether all networks of a chunk are settled
 PIXELS = "pixels"  # the one axis of the mesh
+XLA, NATIVE = "xla", "native"  # who takes the steps: a compiled JAX program, or a kernel of ours
 
 
 class Program(NamedTuple):
@@ -45,10 +47,16 @@ class _Layout(NamedTuple):
     devices: int
     chunks: int
     chunk: int
+    kernel: str = XLA
 
 
 def compile_tile(
-    spec: Course, names: tuple[str, ...], pixels: int, chunk: int, mesh: Mesh
+    spec: Course,
+    names: tuple[str, ...],
+    pixels: int,
+    chunk: int,
+    mesh: Mesh,
+    kernel: str = XLA,
 ) -> Program:
     """The program that trains up to `pixels` pixels; compiled once for all tiles of a size.
 
@@ -58,20 +66,21 @@ def compile_tile(
         pixels: capacity; fewer cost only their chunks.
         chunk: networks that train side by side on one device.
         mesh: one-dimensional, over the axis `pixels`.
+        kernel: `xla`, or `native` where `plan` allows it.
     """
     devices = mesh.size
     chunks = -(-pixels // (chunk * devices)) * devices
-    return _compiled(spec, names, _Layout(devices, chunks, chunk), mesh)
+    return _compiled(spec, names, _Layout(devices, chunks, chunk, kernel), mesh)
 
 
 @functools.lru_cache(maxsize=32)
 def _compiled(spec: Course, names: tuple[str, ...], layout: _Layout, mesh: Mesh) -> Program:
     common = common_of(spec, names)
     split, whole = NamedSharding(mesh, P(PIXELS)), NamedSharding(mesh, P())
-    common = jax.tree.map(lambda leaf: jax.device_put(leaf, whole), common)
+    common = hosts.placed(common, whole)
 
     def local(values: Array, words: Array, live: Array, common: Common) -> dict[str, Array]:
-        one = functools.partial(_train_chunk, spec, names, common)
+        one = functools.partial(_train_chunk, spec, names, layout.kernel, common)
         return jax.lax.map(lambda c: one(*c), (values, words, live))
 
     program = jax.jit(
@@ -88,8 +97,8 @@ def _compiled(spec: Course, names: tuple[str, ...], layout: _Layout, mesh: Mesh)
     compiled = lowered(spec, names, program, *shapes, common).compile()
 
     def run(points: np.ndarray) -> dict[str, np.ndarray]:
-        placed = [jax.device_put(a, split) for a in _arguments(points, spec, layout)]
-        out = jax.device_get(compiled(*placed, common))
+        placed = hosts.placed(_arguments(points, spec, layout), split)
+        out = hosts.collected(compiled(*placed, common))
         return {k: _collected(v, layout)[: len(points)] for k, v in out.items()}
 
     return Program(run, layout.chunks * layout.chunk, compiled)
@@ -148,13 +157,14 @@ def course_of(spec: Course) -> Any:
 def _train_chunk(
     spec: Course,
     names: tuple[str, ...],
+    kernel: str,
     common: Common,
     values: Array,
     words: Array,
     live: Array,
 ) -> dict[str, Array]:
     """Trains a chunk: `values` `[chunk, A]`; nothing at all where `live` is false."""
-    side = side_by_side(spec, names, common, values, words)
+    side = side_by_side(spec, names, common, values, words, kernel)
     stride = side.stride or STEPS_A_CHECK
 
     def going(carry):
@@ -181,7 +191,12 @@ class Side(NamedTuple):
 
 
 def side_by_side(
-    spec: Course, names: tuple[str, ...], common: Common, values: Array, words: Array
+    spec: Course,
+    names: tuple[str, ...],
+    common: Common,
+    values: Array,
+    words: Array,
+    kernel: str = XLA,
 ) -> Side:
     """The networks of some points, `values` `[chunk, A]` and `words` `[chunk, W]`."""
     course = course_of(spec)
@@ -203,12 +218,26 @@ def side_by_side(
         state = jax.lax.fori_loop(0, count, lambda i, s: step(t + i, s), state)
         return grow(t + count, look(t + count, state))
 
-    return Side(
+    side = Side(
         course.stride(spec, draws),
         lambda: begin(hparams, draws),
         stretch,
         lambda state: jax.vmap(functools.partial(course.settled, spec))(hparams, state),
         lambda state: jax.vmap(functools.partial(course.reading, spec))(hparams, state),
+    )
+    return side if kernel == XLA else _in_lanes(side, spec, hparams, draws, len(values))
+
+
+def _in_lanes(side: Side, spec: Course, hparams: Hparams, draws: Tree, chunk: int) -> Side:
+    """The same networks in the native kernel."""
+    assert not isinstance(spec, Pair), "the kernel does not take pairs"
+    own = lanes.side(spec, hparams, draws, chunk, build.lanes(spec.dtype))
+    return Side(
+        lanes.STRIDE,
+        lambda: own.begin(side.begin()),
+        own.stretch,
+        lambda state: side.settled(own.plain(state)),
+        lambda state: side.reading(own.plain(state)),
     )
 
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from fractaljax.engine import plan, program
+from fractaljax.engine import hosts, plan, program
 from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
@@ -44,6 +44,7 @@ def scan(
     window: Window,
     *,
     chunk: int | None = None,
+    kernel: str | None = None,
     mesh: Mesh | None = None,
     tile: int | None = None,
     store: Ledger | None = None,
@@ -57,6 +58,7 @@ def scan(
         spec: what to train; its dtype must agree with `jax_enable_x64`.
         window: where; each axis is a traced path of the Spec.
         chunk: networks side by side on one device (default: the store's, else `plan` chooses).
+        kernel: who takes the steps, `xla` or `native` (default: likewise).
         mesh: devices (default: all).
         tile: side of a tile in pixels; 0 is the whole window in one call (default: by backend).
         store: keeps every finished tile and knows which are pending (default: in memory).
@@ -72,16 +74,13 @@ def scan(
     """
     names = check(spec, window, allow_merged)
     mesh = plan.mesh() if mesh is None else mesh
+    hosts.check(mesh, chunk)
     ledger = Memory(spec, window) if store is None else store
-    asked = plan.Numeric(chunk, tile, mesh.devices.flat[0].platform)
-    begun = ledger.begun()
-    numeric = (
-        plan.settle(spec, window, names, mesh, asked) if begun is None else plan.agree(begun, asked)
-    )
-    numeric = ledger.begin(program.readings(spec, names), numeric)
+    asked = plan.Numeric(chunk, tile, mesh.devices.flat[0].platform, kernel)
+    numeric = hosts.agreed(lambda: _begin(spec, window, names, mesh, asked, ledger))
     started, clock, pixels, taken = _now(), time.perf_counter(), 0, 0
     try:
-        for index, part in ledger.pending():
+        for index, part in hosts.led(ledger.pending()):
             mask, given = known(part) if known else (np.zeros(part.shape, bool), {})
             points = window.points(part)[~mask.ravel()]
             fresh, numeric = _train(spec, names, window, points, numeric, mesh, ledger)
@@ -124,6 +123,23 @@ def are_seeds(values: np.ndarray, dtype: str) -> bool:
     return np.array_equal(values, np.clip(np.rint(values), 0, 2**32 - 1).astype(dtype))
 
 
+def _begin(
+    spec: Spec,
+    window: Window,
+    names: tuple[str, ...],
+    mesh: Mesh,
+    asked: plan.Numeric,
+    ledger: Ledger,
+) -> dict[str, Any]:
+    """The numeric setting, as the ledger was begun with or as it is begun now."""
+    begun = ledger.begun()
+    numeric = (
+        plan.settle(spec, window, names, mesh, asked) if begun is None else plan.agree(begun, asked)
+    )
+    plan.check_kernel(spec, names, asked._replace(kernel=numeric.get("kernel")))
+    return ledger.begin(program.readings(spec, names), numeric)
+
+
 def _train(
     spec: Spec,
     names: tuple[str, ...],
@@ -138,7 +154,8 @@ def _train(
     capacity = math.prod(window.tile_shape(numeric["tile"]))
     while True:
         try:
-            tiles = program.compile_tile(spec, names, capacity, numeric["chunk"], mesh)
+            chunk, kernel = numeric["chunk"], numeric.get("kernel", program.XLA)
+            tiles = program.compile_tile(spec, names, capacity, chunk, mesh, kernel)
             return tiles.run(points), numeric
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if not program.out_of_memory(error):

@@ -183,6 +183,7 @@ class Maps:
                 fresh = Map(self._folder / name, spec, window, title)  # refuses before it writes
                 with disk.on_disk(file):
                     line = " ".join(title.split())
+                    self._folder.mkdir(parents=True, exist_ok=True)
                     disk.replace(file, f"# {line}\n{config.dump(spec, window)}")
                 return self._keep(fresh)
             return self.get(name)
@@ -271,7 +272,8 @@ def _numeric(folder: Path) -> dict[str, Any] | None:
     with contextlib.suppress(OSError, ValueError):
         found = json.loads((folder / "numeric.json").read_text())
         if isinstance(found, Mapping) and isinstance(found.get("chunk"), int):
-            return {"chunk": found["chunk"], "backend": str(found.get("backend"))}
+            kernel = str(found.get("kernel", "xla"))  # there was a time without another
+            return {"chunk": found["chunk"], "kernel": kernel, "backend": str(found.get("backend"))}
     return None
 
 

@@ -62,7 +62,9 @@ def supersample(
             field.spec,
             window,
             store=store,
-            chunk=field.provenance["chunk"] if same else None,  # law 3: the same last bits
+            # law 3: the same last bits
+            chunk=field.provenance["chunk"] if same else None,
+            kernel=field.provenance.get("kernel") if same else None,
             devices=devices,
             known=known,
             on_tile=on_tile,

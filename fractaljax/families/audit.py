@@ -87,8 +87,14 @@ def _train_again(
     spec, paths = levels[0].spec, [axis.path for axis in levels[0].window.axes]
     for name, dtype in (("ulp", spec.dtype), ("other", OTHER[spec.dtype])):
         prepare(dtype)
-        chunk = levels[0].provenance["chunk"] if dtype == spec.dtype else None
-        trainer = Trainer(spec.updated({"dtype": dtype}), paths, chunk=chunk, devices=devices)
+        made = levels[0].provenance if dtype == spec.dtype else {}
+        trainer = Trainer(
+            spec.updated({"dtype": dtype}),
+            paths,
+            chunk=made.get("chunk"),
+            kernel=made.get("kernel"),
+            devices=devices,
+        )
         for points, outcome in samples:
             moved = _next(points, dtype) if name == "ulp" else points
             values = trainer(moved)[reading]

@@ -146,6 +146,7 @@ def _trainer(levels: Sequence[Field], devices: int | None) -> Trainer:
         spec,
         [axis.path for axis in axes],
         chunk=levels[0].provenance.get("chunk"),
+        kernel=levels[0].provenance.get("kernel"),
         devices=devices,
     )
 

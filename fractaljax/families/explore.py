@@ -119,14 +119,17 @@ class Training:
             raise FractaljaxError(
                 f"this map was begun on {self.numeric['backend']} and keeps it; here is {backend}"
             )
-        chunk, capacity = self.numeric.get("chunk"), CAPACITY
+        chunk, kernel, capacity = self.numeric.get("chunk"), self.numeric.get("kernel"), CAPACITY
         if backend != "cpu":
             capacity = self.window.size
-            chunk = chunk or plan.choose_chunk(
-                self.spec, self.window, self.paths, plan.mesh(), self.window.x.n
+            chunk = (
+                chunk
+                or plan.choose(
+                    self.spec, self.window, self.paths, plan.mesh(), self.window.x.n
+                ).chunk
             )
-        points = Trainer(self.spec, self.paths, chunk=chunk, capacity=capacity)
-        self.numeric = {"chunk": points.chunk, "backend": backend}
+        points = Trainer(self.spec, self.paths, chunk=chunk, kernel=kernel, capacity=capacity)
+        self.numeric = {"chunk": points.chunk, "kernel": points.kernel, "backend": backend}
         self.readings = points.readings
         self.record = scan.run_record(plan.mesh(), _now(), 0.0, 0)
         self._round = points.chunk * plan.mesh().size

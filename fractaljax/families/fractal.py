@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fractaljax import config
-from fractaljax.engine import plan
+from fractaljax.engine import hosts, plan
 from fractaljax.engine import scan as engine
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
@@ -36,6 +36,11 @@ def load(
 
     Raises:
         FractaljaxError: for whatever the config or an override gets wrong, in one line.
+
+    Example:
+        >>> spec, window = fj.load("configs/paper/tanh.yaml", ["steps=20"], only="demo")
+        >>> spec.steps, spec.dtype, window.shape
+        (20, 'float64', (512, 512))
     """
     experiment = config.experiments(config.read(path), overrides, only=only)[0]
     plan.prepare(experiment.spec.dtype)
@@ -49,6 +54,7 @@ def scan(
     store: str | Path | None = None,
     overwrite: bool = False,
     chunk: int | None = None,
+    kernel: str | None = None,
     devices: int | None = None,
     tile: int | str | None = None,
     known: engine.Known | None = None,
@@ -60,9 +66,13 @@ def scan(
     Args:
         spec, window: what to train, and where.
         store: folder that keeps every finished tile; the same call goes on where it stopped.
-            None keeps the result in memory.
+            None keeps the result in memory, as all processes but the first of a
+            `jax.distributed` job do.
         overwrite: throw away what the folder holds.
         chunk: networks side by side on a device (default: chosen for this machine).
+        kernel: who takes the steps: `xla`, or `native`, a compiled loop for networks of one
+            hidden layer (default: the quicker one, where that pays and there is a compiler; `xla`
+            where numbers are to come out as published).
         devices: how many (default: all).
         tile: side of a tile in pixels; 0 or `all` for the whole window in one call.
         known: tile -> (bool `[rows, columns]`, readings `[rows, columns, ...]`): pixels that are
@@ -72,6 +82,16 @@ def scan(
 
     Raises:
         FractaljaxError: the scan is not possible as asked; nothing on disk is touched.
+
+    Example:
+        >>> spec, window = fj.load("configs/paper/tanh.yaml", ["steps=20"], only="demo")
+        >>> field = fj.scan(spec, window.resized(6, 4), store="outputs/small")
+        >>> field["measure"].shape, bool(field.done.all())
+        ((4, 6), True)
+        >>> field["measure"][0] < 0  # at the lowest rate of the output layer: converged
+        array([ True,  True,  True,  True,  True,  True])
+        >>> fj.open("outputs/small")["measure"].shape
+        (4, 6)
     """
     side = 0 if tile == "all" else tile
     if isinstance(side, str):
@@ -80,12 +100,16 @@ def scan(
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise FractaljaxError(f"{name}={value!r}: takes a whole number")
     engine.check(spec, window, allow_merged)
-    ledger = None if store is None else Store(store, spec, window, overwrite=overwrite)
     mesh = plan.mesh(devices)
+    hosts.check(mesh, chunk)
+    ledger = None
+    if store is not None and hosts.leads():
+        ledger = Store(store, spec, window, overwrite=overwrite)
     return engine.scan(
         spec,
         window,
         chunk=chunk,
+        kernel=kernel,
         mesh=mesh,
         tile=side,
         store=ledger,

@@ -31,7 +31,6 @@ from fractaljax.families import members, snapshots, transplant
 from fractaljax.families.members import FREE, Numeric
 from fractaljax.spec import Spec, crossed
 from fractaljax.store import study_folder as files
-from fractaljax.store.claims import Claims
 
 log = logging.getLogger("fractaljax")
 ARMS, MEMBERS, LEDGER, CURVES = "arms", "members.csv", "ledger.csv", "curves.npz"
@@ -104,30 +103,31 @@ def run(
     files.begin(folder, experiment.tree, machine, MAY_DIFFER)
     if any(files.read_tree(folder / files.STUDY)[k] != experiment.tree[k] for k in MAY_DIFFER):
         files.write_tree(folder / files.STUDY, experiment.tree)  # another question of the same
-    claims, elsewhere = Claims(folder), []
-    try:
+    elsewhere = {}  # batch -> why it is not done here
+    with files.claimed(folder) as claims:
         for number, task in enumerate(work, 1):
             name = str(task.folder.relative_to(folder / ARMS))
-            if (task.folder / MEMBERS).is_file():
+            needed = {task.arm.source, task.arm.start.get("from", "")} - {""}
+            waits = [arm for arm in sorted(needed) if _rows_of(experiment, folder, arm) is None]
+            # not claimed while it cannot be trained: the process that it waits for will want it
+            if waits or not claims.take(zlib.crc32(name.encode())):
+                elsewhere[name] = f"{name} (waits for {waits[0]})" if waits else name
                 continue
-            if not claims.take(zlib.crc32(name.encode())):
-                elsewhere.append(name)
+            files.drop_damaged(task.folder, (MEMBERS,))
+            if (task.folder / MEMBERS).is_file():
+                claims.release(zlib.crc32(name.encode()))
                 continue
 
             def heard(look: cohort.Progress, name: str = name, number: int = number) -> None:
                 if on_look:
                     on_look(Progress(name, number, len(work), look))
 
-            needed = {task.arm.source, task.arm.start.get("from", "")} - {""}
-            waits = [arm for arm in sorted(needed) if _rows_of(experiment, folder, arm) is None]
-            if waits:
-                elsewhere.append(f"{name} (waits for {waits[0]})")
-            else:
-                _train(experiment, task, folder, numeric, heard)
+            files.make(task.folder, folder)
+            _train(experiment, task, folder, numeric, heard)
             claims.release(zlib.crc32(name.encode()))
-    finally:
-        claims.close()
-    return elsewhere
+    return [
+        why for name, why in elsewhere.items() if not (folder / ARMS / name / MEMBERS).is_file()
+    ]
 
 
 def tasks(experiment: Experiment, folder: Path) -> list[Task]:
@@ -225,7 +225,6 @@ def _train(
 ) -> None:
     taken = _taken(experiment, task, folder)
     names, points = _points(experiment, task, taken)
-    task.folder.mkdir(parents=True, exist_ok=True)
     about = {"names": names, "points": points.tolist(), "chunk": numeric.chunk}
     running = files.Running(task.folder, about)
     keep = None

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from fractaljax.config.space import Dimension
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import disk
+from fractaljax.store import disk, seals
 
 JOURNAL = "optuna.journal"
 
@@ -36,7 +36,7 @@ class Journal(BaseJournalBackend):
         self._lines: list[str] = []
         if path is not None and path.exists():
             with disk.on_disk(path):
-                self._lines = path.read_text().splitlines()
+                self._lines = seals.read(path).decode().splitlines()
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         return iter([json.loads(line) for line in self._lines[log_number_from:]])
@@ -47,7 +47,7 @@ class Journal(BaseJournalBackend):
     def write(self) -> None:
         if self._path is not None:
             with disk.on_disk(self._path):
-                disk.replace(self._path, "".join(f"{line}\n" for line in self._lines))
+                seals.replace(self._path, "".join(f"{line}\n" for line in self._lines))
 
 
 class Learning:

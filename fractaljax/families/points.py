@@ -24,6 +24,12 @@ class Trainer:
 
     Raises:
         FractaljaxError: a path that cannot be traced, a precision that JAX is not in.
+
+    Example:
+        >>> fj.prepare("float32")
+        >>> trainer = fj.Trainer(fj.Spec(steps=20), ["LR0", "LR1"], capacity=2)
+        >>> trainer(np.array([[1.0, 1.0], [1e6, 1e6]]))["measure"] < 0
+        array([ True, False])
     """
 
     def __init__(
@@ -32,6 +38,7 @@ class Trainer:
         paths: Sequence[str],
         *,
         chunk: int | None = None,
+        kernel: str | None = None,
         devices: int | None = None,
         capacity: int = 1024,
     ):
@@ -43,10 +50,15 @@ class Trainer:
         self.spec = spec
         self.paths = tuple(spec.traced(path) for path in paths)
         mesh = plan.mesh(devices)
-        known = chunk or plan.remembered_chunk(spec, self.paths, mesh)
-        self.chunk = known or plan.estimated_chunk(spec)
+        pinned = plan.Numeric(chunk, None, mesh.devices.flat[0].platform, kernel)
+        plan.check_kernel(spec, self.paths, pinned)
+        known = None if chunk else plan.remembered(spec, self.paths, mesh, kernel)
+        guess = plan.Choice(kernel or program.XLA, chunk or plan.estimated_chunk(spec))
+        self.kernel, self.chunk = known or guess
         self.readings = program.readings(spec, self.paths)  # name -> shape and dtype of a reading
-        self._program = program.compile_tile(spec, self.paths, capacity, self.chunk, mesh)
+        self._program = program.compile_tile(
+            spec, self.paths, capacity, self.chunk, mesh, self.kernel
+        )
 
     def __call__(self, points: np.ndarray) -> dict[str, np.ndarray]:
         """Readings by name, `[P, ...]`, for points `[P, A]` in native units."""

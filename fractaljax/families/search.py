@@ -22,7 +22,6 @@ from fractaljax.families import members, samplers
 from fractaljax.families.members import Numeric, Result, Trained
 from fractaljax.spec import Spec
 from fractaljax.store import study_folder as files
-from fractaljax.store.claims import Claims
 
 log = logging.getLogger("fractaljax")
 FREE = ("architectures", "transfer", "name")  # of a study that may differ from a folder's
@@ -80,20 +79,18 @@ def search(
         points = np.array([[d.low if not d.choices else d.choices[0] for d in study.space]])
         cohort.check(work.spec, names, points)
     files.begin(folder, study.tree, machine, FREE)
-    claims, elsewhere = Claims(folder), []
-    try:
+    elsewhere = []
+    with files.claimed(folder) as claims:
         for work in works:
-            if is_done(work.folder):
-                continue
             if not claims.take(zlib.crc32(work.name.encode())):
                 elsewhere.append(work.name)
                 continue
-            work.folder.mkdir(exist_ok=True)
-            _one(work)
+            files.drop_damaged(work.folder, (files.SUMMARY, files.RESULTS))
+            if not is_done(work.folder):
+                files.make(work.folder, folder)
+                _one(work)
             claims.release(zlib.crc32(work.name.encode()))
-    finally:
-        claims.close()
-    return elsewhere
+    return [name for name in elsewhere if not is_done(folder / name)]
 
 
 def is_done(folder: Path) -> bool:
@@ -254,6 +251,7 @@ def _tell_best(work: Work, best: Trial) -> None:
 def _retrain(work: Work, best: Trial) -> None:
     """The winner with every seed; with that of the search it is the trial that won."""
     study, folder = work.study, work.folder / "retrain"
+    files.make(folder, work.folder.parent)
     seeds = [seed for seed in study.retrain_seeds if seed != study.search_seed]
     running = files.Running(work.folder, {"phase": "retrain", "seeds": seeds, "of": best.values})
     found = members.train(

@@ -21,6 +21,7 @@ from fractaljax.engine import cohort, growth, plan, program, train
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import members
 from fractaljax.spec import Spec
+from fractaljax.store import disk
 from fractaljax.store import study_folder as files
 from fractaljax.types import State, Tree
 
@@ -52,7 +53,8 @@ def keep(
     if member:
         return
     path = folder / FOLDER / f"seed_{int(values.get('seed', spec.seed))}" / f"epoch_{epoch:05d}"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with disk.on_disk(path):
+        path.parent.parent.mkdir(exist_ok=True)
     files.write_arrays(path.with_suffix(".npz"), _named(state))
     about = {
         "training": config.training_tree(spec),

@@ -17,7 +17,7 @@ import numpy as np
 
 from fractaljax import config
 from fractaljax.config.sweeps import MAX_LISTED, Dim, Grid, parse_sweep
-from fractaljax.engine import plan, program, scan
+from fractaljax.engine import hosts, plan, program, scan
 from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError
 from fractaljax.pair import Course, Pair
@@ -32,6 +32,7 @@ MAX_RUNS = 2**28  # of one sweep; the keys of so many take 2 GiB
 PART_WORK = 2e10  # multiplications of one call of a program: some seconds of two cores
 PART_BYTES = 2**26  # of readings in one part of the table
 RESERVED = {"step", "written"}  # columns of the table that are no readings
+WAIT_S = 0.2  # between two looks at runs that another process trains
 MEASURED = 4  # programs that a plan times; the others are scaled from them
 
 
@@ -210,6 +211,7 @@ def run(
         FractaljaxError: the folder holds another sweep, or cannot be written.
     """
     again = {job.setting.path(path): value for path, value in (rerun or {}).items()}
+    hosts.alone("a sweep")
     mesh = plan.mesh(job.devices)
     made = {"backend": mesh.devices.flat[0].platform, **scan.machine_record(mesh)}
     table = Table(out, job.setting.tree(), provenance=made, overwrite=overwrite)
@@ -238,19 +240,42 @@ def run(
 def _missing(
     job: Job, batch: Batch, table: Table, capacity: int
 ) -> Iterator[tuple[list[int], int]]:
-    """Indices of runs that are not there, at most `capacity` at once, and how many were seen."""
-    waiting: list[int] = []
-    seen = 0
-    for start in range(0, batch.grid.size, capacity):
-        block = range(start, min(start + capacity, batch.grid.size))
-        absent = table.missing([_settings(job, batch, i) for i in block])
-        waiting += [i for i, gone in zip(block, absent, strict=True) if gone]
-        seen += len(block)
-        if len(waiting) >= capacity:
-            yield waiting[:capacity], seen - len(waiting[capacity:])
-            waiting, seen = waiting[capacity:], len(waiting[capacity:])
-    if seen:
-        yield waiting, seen
+    """Indices of runs that are not there, at most `capacity` at once, and how many were seen.
+
+    They are claimed until the next are asked for; blocks of runs that another process has claimed
+    come last, once that process is done with them or gone.
+    """
+    left = list(range(0, batch.grid.size, capacity))
+    while left:
+        waiting: list[int] = []
+        busy, held, seen = [], [], 0
+        for start in left:
+            if not table.claim(batch.settings, start):
+                busy.append(start)
+                continue
+            held.append(start)
+            block = range(start, min(start + capacity, batch.grid.size))
+            absent = table.missing([_settings(job, batch, i) for i in block])
+            waiting += [i for i, gone in zip(block, absent, strict=True) if gone]
+            seen += len(block)
+            if len(waiting) >= capacity:
+                rest = waiting[capacity:]
+                yield waiting[:capacity], seen - len(rest)
+                waiting, seen = rest, len(rest)
+            if not waiting:
+                held = _released(table, batch, held)
+        if seen:
+            yield waiting, seen
+        _released(table, batch, held)
+        if busy and len(busy) == len(left):
+            time.sleep(WAIT_S)
+        left = busy
+
+
+def _released(table: Table, batch: Batch, held: list[int]) -> list[int]:
+    for start in held:
+        table.release(batch.settings, start)
+    return []
 
 
 def _settings(job: Job, batch: Batch, index: int) -> dict[str, Any]:
@@ -303,14 +328,16 @@ def _may_trace(course: Course, paths: Mapping[str, str], grid: Grid, path: str) 
 
 def _chunk(job: Job, batch: Batch, mesh: Any) -> int:
     """Networks side by side on a device: pinned, known, measured when that pays, or estimated."""
-    known = job.chunk or plan.remembered_chunk(batch.course, batch.names, mesh)
-    if known:
-        return known
+    if job.chunk:
+        return job.chunk
+    if known := plan.remembered(batch.course, batch.names, mesh, program.XLA):
+        return known.chunk
     share = -(-batch.grid.size // mesh.size)
     if batch.grid.size * batch.course.steps * _work(batch) >= plan.WORTH_MEASURING * 1e4:
-        chunks = plan.candidates(batch.course, batch.names, mesh, batch.grid.size)
-        rates = plan.measure(batch.course, batch.names, lambda n: _first(batch, n), mesh, chunks)
-        return max(rates, key=lambda chunk: rates[chunk])
+        course, names, kernel = batch.course, batch.names, program.XLA
+        choices = plan.candidates(course, names, mesh, batch.grid.size, kernel)
+        rates = plan.measure(course, names, lambda n: _first(batch, n), mesh, choices, kernel)
+        return max(rates, key=lambda choice: rates[choice]).chunk
     return min(plan.estimated_chunk(batch.course), 2 ** math.ceil(math.log2(share)))
 
 

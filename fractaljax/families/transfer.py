@@ -20,8 +20,8 @@ from fractaljax.errors import FractaljaxError
 from fractaljax.families import members
 from fractaljax.families.members import Numeric
 from fractaljax.families.search import OnLook, Progress, read_trials
+from fractaljax.store import seals
 from fractaljax.store import study_folder as files
-from fractaljax.store.claims import Claims
 
 log = logging.getLogger("fractaljax")
 TARGETS, ORIGIN = "targets", "search.yaml"
@@ -123,24 +123,35 @@ def transfer(
             log.warning("%s: its search failed; it is a target, and no source", arch)
     files.begin(folder, study.tree, machine, ("name",))
     files.write_tree(folder / ORIGIN, {"search_dir": str(search)})
-    claims, elsewhere = Claims(folder), []
-    try:
+    elsewhere = []
+    with files.claimed(folder) as claims:
         for number, target in enumerate(study.specs, 1):
-            if (folder / TARGETS / f"{target}.csv").is_file():
-                continue
             if not claims.take(zlib.crc32(target.encode())):
                 elsewhere.append(target)
+                continue
+            if is_done(folder, target):
+                claims.release(zlib.crc32(target.encode()))
                 continue
 
             def listener(look: cohort.Progress, target: str = target, number: int = number) -> Any:
                 if on_look:
                     on_look(Progress("transfer", target, number, len(study.specs), look))
 
+            files.make(folder / TARGETS / target, folder)
             _one(found, target, folder / TARGETS, numeric, listener)
             claims.release(zlib.crc32(target.encode()))
-    finally:
-        claims.close()
-    return elsewhere
+    return [target for target in elsewhere if not is_done(folder, target)]
+
+
+def is_done(folder: Path, target: str) -> bool:
+    """Whether the cells of a target are there, and as they were written."""
+    file = folder / TARGETS / f"{target}.csv"
+    if not file.is_file():
+        return False
+    if file in seals.damaged(file.parent):
+        log.warning("%s is damaged: its cells are trained again", file)
+        return False
+    return True
 
 
 def missing(found: Found, target: str) -> list[tuple[Signature, int]]:
@@ -168,8 +179,6 @@ def _known(found: Found, target: str) -> dict[tuple[Signature, int], Judged]:
 def _one(found: Found, target: str, folder: Path, numeric: Numeric, on_look: Any) -> None:
     """All cells of one target."""
     study, cells = found.study, missing(found, target)
-    folder.mkdir(exist_ok=True)
-    (folder / target).mkdir(exist_ok=True)
     running = files.Running(folder / target, {"phase": "transfer", "cells": cells})
     names = [dimension.name for dimension in study.space]
     trained = members.train(

@@ -13,6 +13,8 @@ import numpy as np
 
 from fractaljax import config
 from fractaljax.axis import Axis, Lattice
+from fractaljax.engine import hosts
+from fractaljax.engine.program import XLA
 from fractaljax.engine.scan import Known, Progress
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import fractal
@@ -56,6 +58,12 @@ def zoom(
         center: axis coordinates, x first; text keeps all its digits. See `plan`.
         levels, factor, resolution: see `plan`.
         how: see `run`.
+
+    Example:
+        >>> spec, window = fj.load("configs/paper/tanh.yaml", ["steps=20"], only="demo")
+        >>> zoom = fj.zoom(spec, window.resized(4), "outputs/zoom", center=("1", "2"), levels=2)
+        >>> len(zoom), zoom[1].window.x.span / zoom[0].window.x.span
+        (2, 0.5)
     """
     try:
         exact = None if center is None else [Decimal(c) for c in center]
@@ -126,6 +134,7 @@ def run(
     path: str | Path,
     *,
     chunk: int | None = None,
+    kernel: str | None = None,
     devices: int | None = None,
     tile: int | str | None = None,
     allow_merged: bool = False,
@@ -137,7 +146,7 @@ def run(
     Args:
         plan: of this module.
         path: folder of the zoom; `fractaljax.store.zooms` says what lies where.
-        chunk, devices, tile: see `fractaljax.scan`; one choice for all levels.
+        chunk, kernel, devices, tile: see `fractaljax.scan`; one choice for all levels.
         allow_merged: train levels beyond the precision floor all the same.
         on_level: called with the number of a level and its Field.
         on_tile: called with the number of the level and a `Progress` after every tile.
@@ -145,6 +154,7 @@ def run(
     Raises:
         FractaljaxError: a level lies beyond the precision floor, before anything is trained.
     """
+    hosts.alone("a zoom")
     check(plan, allow_merged)
     write_plan(path, as_tree(plan))
     before: Field | None = None
@@ -154,13 +164,15 @@ def run(
             window,
             store=level_folder(path, level),
             chunk=chunk,
+            kernel=kernel,
             devices=devices,
             tile=tile,
-            known=None if before is None else shared(before, window, chunk),
+            known=None if before is None else shared(before, window, chunk, kernel),
             allow_merged=allow_merged,
             on_tile=on_tile and _numbered(on_tile, level),
         )
         chunk, before = field.provenance["chunk"], field
+        kernel = field.provenance.get("kernel", XLA)
         if on_level:
             on_level(level, field)
     return open_zoom(path)
@@ -199,14 +211,15 @@ def floor_level(plan: Plan, plain: bool = False) -> int:
     return level
 
 
-def shared(before: Field, window: Window, chunk: int | None) -> Known:
+def shared(before: Field, window: Window, chunk: int | None, kernel: str | None = XLA) -> Known:
     """Pixels of a window that are samples of a Field, bit for bit, with what they read there."""
     places = [_places(a, b) for a, b in zip(before.window.axes, window.axes, strict=True)]
     (columns, same_x), (rows, same_y) = places[0], (places[1:] or [(np.zeros(1, int), [True])])[0]
     flat = window.y is None
-    # another chunk reads other last bits, and one that shrank on the way is two
+    # another chunk or kernel reads other last bits, and a chunk that shrank on the way is two
     made = before.provenance
-    agrees = made["chunk"] == chunk and "first_chunk" not in made
+    agrees = (made["chunk"], made.get("kernel", XLA)) == (chunk, kernel)
+    agrees &= "first_chunk" not in made
 
     def known(tile: Tile) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         mask = np.outer(np.asarray(same_y)[tile.rows], same_x[tile.columns]) & agrees

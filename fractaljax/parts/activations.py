@@ -41,3 +41,10 @@ def gained_activation(name: str, slope: Any, gained: bool) -> Callable[[Array], 
     if not gained or place == "none":
         return function
     return (lambda z: function(gain * z)) if place == "argument" else (lambda z: gain * function(z))
+
+
+def gain_places(name: str, gained: bool) -> tuple[float, float]:
+    """The published gain as factors on the argument and on the value of an activation."""
+    place = ACTIVATIONS[name][1] if gained else "none"
+    gain = math.sqrt(2)
+    return (gain if place == "argument" else 1.0), (gain if place == "value" else 1.0)

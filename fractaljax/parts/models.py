@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from fractaljax.errors import FractaljaxError, unknown
-from fractaljax.parts.activations import gained_activation
+from fractaljax.parts.activations import gain_places, gained_activation
 from fractaljax.registry import register
-from fractaljax.types import Array, Key, Model, Tree
+from fractaljax.types import Array, Key, Model, Shallow, Tree
 
 
 def _mean_field(kind: str, fan_in: int, fan_out: int) -> tuple[float, float]:
@@ -227,7 +227,22 @@ def mlp(
     def layers(params: Tree, x: Array) -> dict[str, Array]:
         return _preactivations(module(_outputs(params)), params, x)
 
-    return Model(draw, init, apply, noisy=None if kept else noisy, layers=layers)
+    plain = len(widths) == 1 and kept and not bias and slope is None
+    shallow = _shallow(widths[0], activation, parametrisation) if plain else None
+    return Model(draw, init, apply, noisy=None if kept else noisy, layers=layers, shallow=shallow)
+
+
+def _shallow(hidden: int, activation: str, parametrisation: str) -> Shallow:
+    """The scales of a network of one hidden layer, the gain of its activation among them."""
+    gains = gain_places(activation, gained=parametrisation in GAINED)
+
+    def scales(inputs: int) -> tuple[float, float]:
+        layer = PARAMETRISATIONS[parametrisation]
+        _, first = layer("input", inputs, hidden)
+        _, last = layer("output", hidden, 1)
+        return first * gains[0], last * gains[1]
+
+    return Shallow(hidden, activation, scales)
 
 
 def _widths(width: int, depth: int, widths: tuple, residual: bool) -> tuple[int, ...]:

@@ -53,8 +53,9 @@ def reason(error: BaseException) -> str:
 
 
 def replace(path: Path, content: str | bytes) -> None:
-    """Writes a small file atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes a small file atomically; its folder is made, but none above: one that is gone since
+    this process began is not to be there again with a part of what it held."""
+    path.parent.mkdir(exist_ok=True)
     fresh = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         fresh.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -86,8 +86,9 @@ class Store:
         # another process may have created it first: what is on disk holds
         attributes = records.read(self.path)
         self._check_same(attributes)
-        if not (self.path / "spec.yaml").exists():
-            disk.replace(self.path / "spec.yaml", config.dump(self._spec, self._window))
+        settings, file = config.dump(self._spec, self._window), self.path / "spec.yaml"
+        if not file.exists() or file.read_bytes() != settings.encode():
+            disk.replace(file, settings)
         self._tiles = self._window.tiles(attributes["numeric"]["tile"])
         self._arrays, self._marks = arrays.opened(self.path, self._window, attributes, strict=True)
         self._done, unreadable = arrays.done(self._marks)
@@ -152,6 +153,8 @@ class Store:
 
     def write(self, index: int, tile: Tile, readings: Mapping[str, np.ndarray]) -> None:
         with on_disk(self.path):
+            if not (self.path / "field" / "zarr.json").exists():  # moved away or removed meanwhile
+                raise FractaljaxError(f"{self.path}: its field is gone, and what was finished too")
             writes = [
                 self._arrays[name][tile.rows, tile.columns].write(values)
                 for name, values in readings.items()
@@ -195,7 +198,7 @@ class Store:
     def _check_same(self, attributes: dict[str, Any]) -> None:
         """Raises unless the attributes are of this scan."""
         mine = json.loads(json.dumps(config.as_tree(self._spec, self._window)))
-        if found := config.differences(attributes["settings"], mine):
+        if found := config.compared(attributes["settings"], mine):
             raise FractaljaxError(
                 f"{self.path} holds another scan; it differs in {'; '.join(found)} "
                 "(stored -> asked). Choose another --out, or --overwrite it."

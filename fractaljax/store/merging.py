@@ -44,6 +44,8 @@ def merge(folders: Sequence[str | Path], out: str | Path, on_rows: OnRows | None
         raise FractaljaxError("merge: names no sweep")
     inputs = [*others, *([target] if (target / sweep_folder.CONFIG).exists() else [])]
     settings = [_setting(folder) for folder in inputs]
+    if any(setting != settings[0] for setting in settings):
+        settings = [config.completed(setting) for setting in settings]
     for folder, setting in zip(inputs, settings, strict=True):
         if differing := config.differences(settings[0], setting):
             raise FractaljaxError(

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import disk, rows
+from fractaljax.store import disk, formats, rows
 
 log = logging.getLogger("fractaljax")
 FORMAT = 1  # raised when an older reader could not read it
@@ -65,7 +65,7 @@ def index(path: Path) -> Index:
 
     Raises:
         Damaged: it cannot be read.
-        FractaljaxError: it was not written by fractaljax, or by a later version.
+        FractaljaxError: it was not written by fractaljax, or by a newer version.
         FileNotFoundError: it is not there (any more).
     """
     now = stamp(path)
@@ -73,8 +73,7 @@ def index(path: Path) -> Index:
         _check_sizes(file.metadata)
         schema, metadata = file.schema_arrow, file.metadata
         about = disk.from_json((schema.metadata or {}).get(ABOUT, b"{}"))
-        if about.get("format", FORMAT + 1) > FORMAT:
-            raise FractaljaxError(f"{path} has a format that this version does not read")
+        formats.check(path, about.get("format"), FORMAT)
         groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         names = [f.name for f in schema if rows.is_swept(f)] + [rows.WRITTEN]
         return Index(path, now, schema, about, groups, file.read(names))

@@ -2,14 +2,16 @@
 
 import contextlib
 import json
+import logging
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import disk
+from fractaljax.store import disk, formats
 
+log = logging.getLogger("fractaljax")
 FORMAT = 1  # of the whole layout; raised when an older reader could not read it
 
 
@@ -17,23 +19,20 @@ def read(path: Path) -> dict[str, Any]:
     """What the group in a folder says of itself, checked as far as a reader relies on it.
 
     Raises:
-        FractaljaxError: there is no group, it is damaged, or of a later format.
+        FractaljaxError: there is no group, it is damaged, or of a newer format.
     """
     file = path / "field" / "zarr.json"
     if not file.exists():
         raise FractaljaxError(f"{path}: no result here (there is no {file})")
     try:
         found = disk.from_json(disk.read_text(file))["attributes"]["fractaljax"]
-        known = found["format"] <= FORMAT
-        missing = {"settings", "numeric", "readings"} - set(found)
-        if known and found["check"] != _check(found):
+        formats.check(file, found["format"], FORMAT)
+        if {"settings", "numeric", "readings"} - set(found) or found["check"] != _check(found):
             raise ValueError
+    except FractaljaxError:
+        raise
     except (OSError, ValueError, KeyError, TypeError):
         raise FractaljaxError(f"{file} is damaged or was not written by fractaljax") from None
-    if not known or missing:
-        raise FractaljaxError(
-            f"{file} has a format that this version does not read (it knows {FORMAT})"
-        )
     return found
 
 
@@ -45,20 +44,39 @@ def write(group: Path, attributes: Mapping[str, Any]) -> None:
 
 
 def runs(path: Path) -> list[dict[str, Any]]:
-    """The records of all runs in a folder; a line cut off by a crash is passed over."""
+    """The records of all runs in a folder; a line cut off by a crash is passed over, and so is a
+    damaged one, with a warning."""
     found = []
     with contextlib.suppress(OSError):
-        for line in (path / "runs.jsonl").read_bytes().splitlines():
-            with contextlib.suppress(ValueError, TypeError, KeyError):
-                run = disk.from_json(line)
+        for line in (path / "runs.jsonl").read_bytes().split(b"\n"):
+            run = parsed(line)
+            with contextlib.suppress(TypeError, KeyError):
                 if isinstance(run["wall_s"] + run["pixels"], int | float):
                     found.append(run)
+                    continue
+            if line.endswith(b"}"):
+                log.warning("%s: the record of a run is damaged", path / "runs.jsonl")
     return found
 
 
 def add_run(path: Path, run: Mapping[str, Any]) -> None:
     """Adds the record of one run."""
-    disk.append(path / "runs.jsonl", json.dumps(run))
+    disk.append(path / "runs.jsonl", checked(run))
+
+
+def checked(tree: Mapping[str, Any]) -> str:
+    """A line of JSON with its checksum."""
+    return json.dumps({**tree, "check": _check(tree)})
+
+
+def parsed(line: bytes) -> dict[str, Any]:
+    """What a line of `checked` says, or one without a checksum; nothing where it is damaged."""
+    try:
+        found = disk.from_json(line)
+        check = found.pop("check", None)
+    except (ValueError, TypeError, AttributeError):
+        return {}
+    return found if check is None or check == _check(found) else {}
 
 
 def _check(attributes: Mapping[str, Any]) -> int:

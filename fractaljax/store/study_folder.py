@@ -14,16 +14,21 @@ DIR/.../running.npz                    members in training, to go on from
 DIR/claims                             locked bytes: who works on which architecture
 
 A network is `config.yaml` (settings, values, scaling, scores) and `weights.npz`. Every file is
-written whole; a folder's last file says that the folder is complete.
+written whole, with a checksum in `.sums` beside it; a folder's last file says that the folder is
+complete.
 """
 
+import contextlib
 import csv
 import io
 import json
+import logging
 import math
 import os
+import struct
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +38,18 @@ import yaml
 from fractaljax import config
 from fractaljax.config.plain_yaml import from_yaml
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import disk
+from fractaljax.store import disk, formats, seals
+from fractaljax.store.claims import Claims
 
+log = logging.getLogger("fractaljax")
 STUDY, RESULTS, CURVES = "study.yaml", "search_results.csv", "curves.npz"
 BEST, SUMMARY, RUNNING = "best_hyperparameters.yaml", "summary.yaml", "running.npz"
 SEED_LOSSES, CONFIG, WEIGHTS = "seed_losses.csv", "config.yaml", "weights.npz"
 MACHINE = "machine.yaml"
 MASK = "mask:"  # before the name of a weight: which of its entries exist
 HEADER = "# written by fractaljax\n"
+# what else a packed file raises whose flags, kind of packing or sizes are not what they were
+BROKEN = (RuntimeError, NotImplementedError, MemoryError, OverflowError, struct.error, zlib.error)
 
 
 def begin(
@@ -63,7 +72,7 @@ def begin(
         write_tree(file, tree)
     found = read_tree(file)  # another process may have been first
     old, new = ({k: v for k, v in t.items() if k not in free} for t in (found, tree))
-    if differing := config.differences(old, new):
+    if differing := config.compared(old, new):
         shown = "; ".join(differing[:3]) + ("; ..." if len(differing) > 3 else "")
         raise FractaljaxError(
             f"{folder} holds another study; it differs in {shown} (stored -> asked). "
@@ -73,6 +82,45 @@ def begin(
         write_tree(folder / MACHINE, machine)
 
 
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[Claims]:
+    """Claims on the folder of a study, until the block ends."""
+    with disk.on_disk(folder):
+        claims = Claims(folder)
+    with contextlib.closing(claims):
+        yield claims
+
+
+def make(folder: Path, study: Path) -> None:
+    """Makes a folder below that of a study.
+
+    Raises:
+        FractaljaxError: the study's own is gone.
+    """
+    with disk.on_disk(folder):
+        if not os.path.lexists(study / STUDY):
+            raise FractaljaxError(f"{study}: {study / STUDY} is gone; what was finished went too")
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def drop_damaged(folder: Path, complete: Sequence[str]) -> None:
+    """Makes a folder, which the caller has claimed, incomplete where a file of it is damaged or
+    lost: everything in it is trained again.
+
+    Args:
+        complete: names of the files that say that something is there.
+    """
+    with disk.on_disk(folder):
+        found = seals.damaged(folder)
+        if not found:
+            return
+        some = ", ".join(str(path.relative_to(folder)) for path in found[:3])
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        log.warning("%s: damaged, and trained again: %s%s", folder, some, more)
+        for path in (*(folder / name for name in complete), *found, *folder.rglob(seals.SUMS)):
+            path.unlink(missing_ok=True)
+
+
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A CSV file; numbers are written so that reading gives the same ones."""
     text = io.StringIO()
@@ -80,7 +128,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]
     lines.writerow(columns)
     lines.writerows([_number(value) for value in row] for row in rows)
     with disk.on_disk(path):
-        disk.replace(path, text.getvalue())
+        seals.replace(path, text.getvalue())
 
 
 def read_table(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
@@ -90,7 +138,7 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
         FractaljaxError: it is damaged, or lacks one of these columns.
     """
     with disk.on_disk(path):
-        table = csv.DictReader(io.StringIO(path.read_text(errors="replace")))
+        table = csv.DictReader(io.StringIO(seals.read(path).decode(errors="replace")))
         lines = list(table)
     lacking = set(columns) - set(table.fieldnames or ())
     if lacking or any(None in line or None in line.values() for line in lines):
@@ -102,28 +150,34 @@ def write_tree(path: Path, tree: Mapping[str, Any]) -> None:
     """A YAML file."""
     text = yaml.safe_dump(_plain(tree), sort_keys=False, allow_unicode=True)
     with disk.on_disk(path):
-        disk.replace(path, HEADER + text)
+        seals.replace(path, formats.marked(HEADER) + text)
 
 
 def write_list(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
     """A YAML file of a list."""
     text = yaml.safe_dump(_plain(entries), sort_keys=False, allow_unicode=True)
     with disk.on_disk(path):
-        disk.replace(path, HEADER + text)
+        seals.replace(path, HEADER + text)
 
 
 def read_tree(path: Path) -> dict[str, Any]:
     """What a YAML file of ours says.
 
     Raises:
-        FractaljaxError: it is damaged or somebody else's.
+        FractaljaxError: it is damaged, somebody else's, or of a newer format.
     """
     try:
-        text = disk.read_text(path)
-        found = from_yaml(text) if text.startswith(HEADER) else None
+        text = seals.read_text(path)
+    except FractaljaxError:  # not as it was written
+        raise
     except OSError as error:
         raise FractaljaxError(f"{path}: {disk.reason(error)}") from error
-    except ValueError:  # no text, too much of it, or no YAML
+    except ValueError:  # no text, or too much of it
+        text = ""
+    ours = formats.is_ours(path, text, HEADER)
+    try:
+        found = from_yaml(text) if ours else None
+    except FractaljaxError:  # no YAML
         found = None
     if not isinstance(found, dict):
         raise FractaljaxError(f"{path} is damaged or was not written by fractaljax")
@@ -133,24 +187,27 @@ def read_tree(path: Path) -> dict[str, Any]:
 def write_text(path: Path, text: str) -> None:
     """A text file."""
     with disk.on_disk(path):
-        disk.replace(path, text)
+        seals.replace(path, text)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """An npz file."""
-    content = io.BytesIO()
-    np.savez(content, **dict(arrays))  # pyright: ignore[reportArgumentType]
     with disk.on_disk(path):
-        disk.replace(path, content.getvalue())
+        seals.replace(path, _packed(arrays))
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """The arrays of an npz file; None where it is not there or damaged (each has a checksum)."""
     try:
         _check_sizes(path)
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError):
+        with zipfile.ZipFile(path) as packed:
+            # each is read whole, its checksum with it, before anything in it is believed
+            found = {name: io.BytesIO(packed.read(name)) for name in packed.namelist()}
+        return {
+            name.removesuffix(".npy"): np.lib.format.read_array(content, allow_pickle=False)
+            for name, content in found.items()
+        }
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, *BROKEN):
         return None
 
 
@@ -189,7 +246,8 @@ class Running:
         return found
 
     def save(self, arrays: Mapping[str, np.ndarray]) -> None:
-        write_arrays(self._path, {**arrays, "about": np.array(self._about)})
+        with disk.on_disk(self._path):  # replaced often, and checked by its own checksums
+            disk.replace(self._path, _packed({**arrays, "about": np.array(self._about)}))
 
     def discard(self) -> None:
         """They are done; what a killed process left half written goes too."""
@@ -200,7 +258,7 @@ class Running:
 def write_network(
     folder: Path, weights: Mapping[str, np.ndarray], about: Mapping[str, Any]
 ) -> None:
-    """A network and what belongs to it; `config.yaml` last."""
+    """A network and what belongs to it; `config.yaml` last. The folder is made, not those above."""
     write_arrays(folder / WEIGHTS, weights)
     write_tree(folder / CONFIG, about)
 
@@ -218,6 +276,12 @@ def read_network(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if weights is None:
         raise FractaljaxError(f"{folder / WEIGHTS} is missing or damaged")
     return weights, about
+
+
+def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, **dict(arrays))  # pyright: ignore[reportArgumentType]
+    return content.getvalue()
 
 
 def _number(value: Any) -> Any:

@@ -5,6 +5,7 @@ DIR/parts/*.parquet    runs, a file a finished chunk; never written twice
 DIR/results.parquet    the runs of all parts there were when it was written
 DIR/numeric.jsonl      one line a program: the numeric setting its runs are trained in
 DIR/claims             locked bytes, as in the folder of a scan
+DIR/.sums              the checksum of config.yaml
 """
 
 import contextlib
@@ -19,7 +20,7 @@ import yaml
 from fractaljax import config
 from fractaljax.config.plain_yaml import from_yaml
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import disk
+from fractaljax.store import disk, formats, parquet, seals
 
 CONFIG, PARTS, RESULTS, NUMERIC = "config.yaml", "parts", "results.parquet", "numeric.jsonl"
 HEADER = "# base setting of the sweep in this folder, written by fractaljax\n"
@@ -30,14 +31,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The base setting of the sweep in a folder.
 
     Raises:
-        FractaljaxError: there is no sweep, or the file is damaged.
+        FractaljaxError: there is no sweep, or the file is damaged or of a newer format.
     """
     file = folder / CONFIG
     if not file.is_file():
         raise FractaljaxError(f"{folder}: no sweep here (there is no {file})")
     with disk.on_disk(file):
-        text = disk.read_text(file)
-    if not text.startswith(HEADER):
+        text = seals.read_text(file)
+    if not formats.is_ours(file, text, HEADER):
         raise FractaljaxError(f"{file} was not written by a sweep of fractaljax")
     try:
         found = from_yaml(text)
@@ -56,20 +57,21 @@ def begin(folder: Path, setting: Mapping[str, Any]) -> dict[str, Any]:
     """
     (folder / PARTS).mkdir(parents=True, exist_ok=True)
     if not os.path.lexists(folder / CONFIG):
-        if any(os.path.lexists(file) for file in sources(folder)):
+        if not _of(folder, setting):
             raise FractaljaxError(
                 f"{folder} holds no sweep, but {RESULTS} or {PARTS}, which a sweep would replace. "
                 "Choose another --out."
             )
-        text = yaml.safe_dump(_as_json(setting), sort_keys=False, allow_unicode=True)
-        disk.replace(folder / CONFIG, HEADER + text)
-    found = read_config(folder)  # another process may have been first
-    if differing := config.differences(found, _as_json(setting)):
+        _write_config(folder, setting)
+    found, asked = read_config(folder), _as_json(setting)  # another process may have been first
+    if differing := config.compared(found, asked):
         raise FractaljaxError(
             f"{folder} holds another sweep; it differs in {'; '.join(differing)} "
             "(stored -> asked). Choose another --out, or --overwrite it."
         )
-    return found
+    if found != asked:  # begun before some of its settings were there to be said
+        _write_config(folder, setting)
+    return asked
 
 
 def sources(folder: Path) -> list[Path]:
@@ -91,7 +93,7 @@ def discard(folder: Path) -> None:
         file.unlink()
     with contextlib.suppress(OSError):  # what is not ours stays
         (folder / PARTS).rmdir()
-    for name in (NUMERIC, CONFIG):  # the setting last: without it, nothing here is ours
+    for name in (NUMERIC, CONFIG, seals.SUMS):  # without its setting, nothing here is ours
         (folder / name).unlink(missing_ok=True)
 
 
@@ -99,6 +101,22 @@ def discard_unfinished(folder: Path) -> None:
     """Removes what processes that were killed left half written; nobody may be writing."""
     for file in [*(folder / PARTS).glob(".*.parquet-*"), *folder.glob(f".{RESULTS}-*")]:
         file.unlink(missing_ok=True)
+
+
+def _write_config(folder: Path, setting: Mapping[str, Any]) -> None:
+    text = yaml.safe_dump(_as_json(setting), sort_keys=False, allow_unicode=True)
+    seals.replace(folder / CONFIG, formats.marked(HEADER) + text)
+
+
+def _of(folder: Path, setting: Mapping[str, Any]) -> bool:
+    """Whether all runs in a folder that lacks its setting are of this one: it was damaged, and
+    removed."""
+    there = [file for file in sources(folder) if os.path.lexists(file)]
+    try:
+        own = [one.about.get("config") == _as_json(setting) for one in parquet.indices(there)]
+    except FractaljaxError:  # not of ours
+        return False
+    return all(own) and len(own) == len(there)
 
 
 def _as_json(tree: Mapping[str, Any]) -> dict[str, Any]:

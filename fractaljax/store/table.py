@@ -4,7 +4,7 @@
 until the parts are joined; the newest is the one that counts.
 """
 
-import json
+import logging
 import time
 import uuid
 import weakref
@@ -16,9 +16,12 @@ import numpy as np
 
 from fractaljax.errors import FractaljaxError
 from fractaljax.runs import matches
-from fractaljax.store import disk, merging, parquet, rows, sweep_folder
+from fractaljax.store import disk, merging, parquet, records, rows, sweep_folder
 from fractaljax.store.claims import Claims
 from fractaljax.store.disk import on_disk
+
+log = logging.getLogger("fractaljax")
+PROGRAMS = 2**42  # bytes of the claims from here on: runs of programs, beyond any tile
 
 
 class Table:
@@ -49,6 +52,7 @@ class Table:
         self._known = np.empty(0, np.uint64)  # keys of the runs that are there, sorted
         self._forgotten = np.empty(0, np.uint64)
         self._since = 0.0  # what was written before does not count for the forgotten
+        self._latest = 0.0  # when the newest run that this process knows was written
         self._seen: set[tuple[str, parquet.Stamp]] = set()
         self._numeric: dict[int, dict[str, Any]] = {}
         self._numeric_read = 0
@@ -83,7 +87,8 @@ class Table:
                 list of `n` arrays.
             step: int `[K]`, the steps of the evaluations of all these runs.
         """
-        runs = rows.swept(settings, self._config, time.time())
+        self._latest = self._now()
+        runs = rows.swept(settings, self._config, self._latest)
         steps = np.broadcast_to(np.asarray(step, np.int32), (len(settings), len(step)))
         table = rows.with_readings(runs, {**readings, rows.STEP: steps})
         schema = rows.unified([table.schema], self._config)
@@ -105,9 +110,9 @@ class Table:
         Returns:
             how many runs match.
         """
-        since = time.time()
         with on_disk(self.path):
             self._look()
+            since = self._latest = self._now()
             gone = [np.setdiff1d(self._forgotten, self._known)]  # less what is there again
             for one in parquet.indices(sweep_folder.sources(self.path)):
                 chosen = np.ones(one.runs.num_rows, bool)
@@ -132,9 +137,22 @@ class Table:
                 self._read_numeric()
             if key not in self._numeric:
                 line = {"key": key, "settings": dict(settings), "numeric": dict(wanted)}
-                disk.append(self.path / sweep_folder.NUMERIC, json.dumps(line))
+                disk.append(self.path / sweep_folder.NUMERIC, records.checked(line))
                 self._read_numeric()
         return self._numeric[key]
+
+    def claim(self, settings: Mapping[str, Any], first: int) -> bool:
+        """Whether the runs of a program from this index on are this process's to look at and to
+        train, until they are released.
+
+        Args:
+            settings: static path -> value, of the program.
+        """
+        return self._claims.take(self._byte(settings, first))
+
+    def release(self, settings: Mapping[str, Any], first: int) -> None:
+        """Ends a claim."""
+        self._claims.release(self._byte(settings, first))
 
     def compact(self) -> None:
         """Joins all parts into one file, a row group at a time; left to another process that is
@@ -161,6 +179,10 @@ class Table:
         self._claims.be_present()
         return sweep_folder.begin(self.path, config)
 
+    def _byte(self, settings: Mapping[str, Any], first: int) -> int:
+        key = int(rows.keys(rows.swept([settings], self._config), self._config)[0])
+        return PROGRAMS + key % 2**20 * 2**40 + first
+
     def _look(self) -> None:
         """Takes in the files that came since the last look."""
         fresh = []
@@ -172,7 +194,13 @@ class Table:
         for one in parquet.indices(fresh):
             keys = rows.keys(one.runs, self._config)
             written = one.runs[rows.WRITTEN].to_numpy()
+            self._latest = max(self._latest, written.max(initial=0.0))
             self._add(keys[(written > self._since) | ~np.isin(keys, self._forgotten)])
+
+    def _now(self) -> float:
+        """The time of day, but never one before what is there, though the clock may go back: of a
+        run that was written twice the newest counts."""
+        return max(time.time(), float(np.nextafter(self._latest, np.inf)))
 
     def _add(self, keys: np.ndarray) -> None:
         """Counts runs as being there."""
@@ -197,15 +225,9 @@ class Table:
         except FileNotFoundError:
             return
         for line in filter(None, lines):
-            found = _parsed(line)
-            if found:
+            found = records.parsed(line)  # nothing of one that a crash cut off
+            if {"key", "numeric"} <= set(found):
                 self._numeric.setdefault(found["key"], found["numeric"])
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    """A line of the record, or None for one that a crash cut off."""
-    try:
-        found = disk.from_json(line)
-        return found if {"key", "numeric"} <= set(found) else None
-    except (ValueError, TypeError):
-        return None
+            elif line.endswith(b"}"):
+                file = self.path / sweep_folder.NUMERIC
+                log.warning("%s: a line is damaged: its program is settled anew", file)

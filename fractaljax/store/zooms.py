@@ -15,7 +15,7 @@ from fractaljax import config
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
 from fractaljax.levels import Zoom
-from fractaljax.store import disk
+from fractaljax.store import disk, formats, seals
 from fractaljax.store.stored import open_field
 
 FORMAT = 1
@@ -30,24 +30,24 @@ def read_plan(path: str | Path) -> dict[str, Any] | None:
     """The plan in a folder, or None where there is none.
 
     Raises:
-        FractaljaxError: the file is damaged, or of a later format.
+        FractaljaxError: the file is damaged, or of a newer format.
     """
     file = Path(path) / "zoom.json"
     if not file.is_file():
         return None
     try:
-        found = disk.from_json(disk.read_text(file))
-        known = found["format"] <= FORMAT
-        if known and not (
+        found = disk.from_json(seals.read_text(file))
+        formats.check(file, found["format"], FORMAT)
+        if not (
             1 < found["factor"] < math.inf
             and range(found["levels"])  # a whole number above 0
             and isinstance(found["center"], list)
         ):
             raise ValueError
+    except FractaljaxError:
+        raise
     except (OSError, ValueError, KeyError, TypeError):
         raise FractaljaxError(f"{file} is damaged or was not written by fractaljax") from None
-    if not known:
-        raise FractaljaxError(f"{file} has a format that this version does not read")
     return found
 
 
@@ -57,15 +57,22 @@ def write_plan(path: str | Path, plan: Mapping[str, Any]) -> None:
     fresh = json.loads(json.dumps({"format": FORMAT, **plan}))
     found = read_plan(path)
     deeper = found is None or fresh["levels"] > found["levels"]
-    same = {"levels": fresh["levels"]}
-    if found is not None and (differing := config.differences(found | same, fresh)):
+    if found is not None and (differing := _differing(found, fresh)):
         raise FractaljaxError(
             f"{path} holds another zoom; it differs in {'; '.join(differing)} "
             "(stored -> asked). Choose another --out."
         )
     if deeper:
         with disk.on_disk(path):
-            disk.replace(path / "zoom.json", json.dumps(fresh, indent=1) + "\n")
+            path.mkdir(parents=True, exist_ok=True)
+            seals.replace(path / "zoom.json", json.dumps(fresh, indent=1) + "\n")
+
+
+def _differing(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """How two plans differ, but for their levels."""
+    same = {"levels": asked["levels"], "format": FORMAT, "settings": asked["settings"]}
+    settings = config.compared(found["settings"], asked["settings"])
+    return [*config.differences({**found, **same}, asked), *(f"settings.{s}" for s in settings)]
 
 
 def open_zoom(path: str | Path) -> Zoom:

@@ -1,0 +1,99 @@
+"""The shared library of the native kernel: compiled once a machine, kept in the user's cache."""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from fractaljax.engine.wisdom import cache_folder
+from fractaljax.errors import FractaljaxError
+
+SOURCE = Path(__file__).with_name("shallow.cc")
+COMPILERS = ("c++", "g++", "clang++")
+# `native` vectors are those of the processor; a contraction to fused products changes last bits,
+# so that it is said here and not left to a compiler's default
+FLAGS = ("-O3", "-std=c++17", "-march=native", "-ffp-contract=fast", "-w", "-shared", "-fPIC")
+PATIENCE_S = 120  # of one compilation
+
+
+def missing() -> str | None:
+    """Why there can be no native kernel on this machine; None where there can."""
+    if compiler() is None:
+        return f"there is no C++ compiler here: none of {', '.join(COMPILERS)} is found"
+    return None
+
+
+def compiler() -> str | None:
+    """The C++ compiler of this machine: `CXX`, or the first of the usual names."""
+    asked = os.environ.get("CXX")
+    return next(filter(None, map(shutil.which, [asked] if asked else COMPILERS)), None)
+
+
+def lanes(dtype: str) -> int:
+    """Networks in one vector; compiles and registers the kernel when it is first asked for.
+
+    Raises:
+        FractaljaxError: there is no compiler, or it does not compile the kernel.
+    """
+    return _library().fractaljax_vector_bytes() // np.dtype(dtype).itemsize
+
+
+def target(dtype: str) -> str:
+    """The name under which XLA knows the kernel."""
+    return f"fractaljax_shallow_{dtype}"
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    if why := missing():
+        raise FractaljaxError(f"kernel=native: {why}")
+    file = cache_folder() / "native" / f"shallow-{_fingerprint()}.so"
+    if not file.is_file():
+        _compile(file)
+    library = ctypes.CDLL(str(file))
+    for dtype in ("float32", "float64"):
+        handler = jax.ffi.pycapsule(getattr(library, target(dtype)))
+        jax.ffi.register_ffi_target(target(dtype), handler, platform="cpu")
+    return library
+
+
+def _compile(file: Path) -> None:
+    """The library under its final name, in one step."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        made = Path(folder) / file.name
+        command = [str(compiler()), *FLAGS, f"-I{jax.ffi.include_dir()}", str(SOURCE)]
+        try:
+            done = subprocess.run(
+                [*command, "-o", str(made)], capture_output=True, text=True, timeout=PATIENCE_S
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise FractaljaxError(f"kernel=native: {command[0]}: {error}") from None
+        if done.returncode:
+            why = next(filter(None, done.stderr.splitlines()), f"exit code {done.returncode}")
+            raise FractaljaxError(f"kernel=native: {command[0]} does not compile it: {why}")
+        os.replace(made, file)
+
+
+def _fingerprint() -> str:
+    """What the machine code depends on: source, flags, compiler, processor, jaxlib's headers."""
+    version = subprocess.run([str(compiler()), "--version"], capture_output=True, text=True)
+    about = (FLAGS, version.stdout, jax.__version__, platform.machine(), _processor())
+    return hashlib.sha256(SOURCE.read_bytes() + repr(about).encode()).hexdigest()[:16]
+
+
+def _processor() -> str:
+    """What this processor can do, as far as the system tells: a cache may be on a shared disk."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -1,0 +1,130 @@
+"""One command in a process of its own that has imported everything already.
+
+The server that `multiprocessing` forks from imports this module once; JAX starts its backend in the
+forked process only. So a command costs what it does and not what it imports, and can be killed
+like any other process.
+"""
+
+import importlib
+import os
+import pkgutil
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot
+import optax
+import sklearn.datasets
+
+import fractaljax.cli
+import fractaljax.store.ledger
+import fractaljax.store.table
+from fractaljax.engine import cohort
+
+PRELOADED = (matplotlib.pyplot, optax, sklearn.datasets)
+ROOMS = ("cli", "families", "store", "view", "parts", "engine")
+
+
+class World(NamedTuple):
+    """The conditions a command runs under."""
+
+    clock: float = 0.0  # s, added to what the clock says
+    clock_step: float = 0.0  # s, added once more at every look at the clock
+    uid: int | None = None  # of another user
+    memory: int | None = None  # bytes of address space beyond what is in use
+    file_size: int | None = None  # bytes that no file may exceed
+    before: tuple[str, ...] = ()  # a command that is run before the limits hold
+    counted: Path | None = None  # a file that gets a line for everything that is trained
+
+
+def preload() -> None:
+    """Imports every module of the package, so that a forked process need not."""
+    for room in ROOMS:
+        package = importlib.import_module(f"fractaljax.{room}")
+        for module in pkgutil.iter_modules(package.__path__):
+            if module.name != "__main__":
+                importlib.import_module(f"{package.__name__}.{module.name}")
+
+
+def run(words: Sequence[str], said: Path, told: Path, world: World) -> None:
+    """Runs a command and ends the process with its exit code.
+
+    Args:
+        said, told: files for what it prints and what it says besides.
+    """
+    for stream, path in ((1, said), (2, told)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), stream)
+    enter(world)
+    try:
+        code = fractaljax.cli.main(list(words))
+    except SystemExit as left:
+        code = left.code
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)
+
+
+def enter(world: World) -> None:
+    """Makes the conditions those of this process."""
+    if world.before:
+        fractaljax.cli.main(list(world.before))
+        os.ftruncate(1, 0)
+        os.ftruncate(2, 0)
+    if world.counted:
+        _count(world.counted)
+    if world.clock or world.clock_step:
+        _shift_clock(world)
+    if world.file_size is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (world.file_size, resource.RLIM_INFINITY))
+    if world.uid is not None:
+        os.setgroups([])
+        os.setgid(world.uid)
+        os.setuid(world.uid)
+    if world.memory is not None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + world.memory
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _count(told: Path) -> None:
+    """Writes down how many tiles, runs and members this process trains."""
+
+    def counting(owner: Any, name: str, number: Callable[..., int]) -> None:
+        real = getattr(owner, name)
+
+        def trained(*arguments: Any, **named: Any) -> Any:
+            found = real(*arguments, **named)
+            with open(told, "a") as file:
+                file.write(f"{number(*arguments)}\n")
+            return found
+
+        setattr(owner, name, trained)
+
+    counting(fractaljax.store.ledger.Store, "write", lambda *_: 1)
+    counting(fractaljax.store.table.Table, "write", lambda _, settings, *rest: len(settings))
+    counting(cohort, "train_cohort", lambda spec, names, points: len(points))
+
+
+def _shift_clock(world: World) -> None:
+    """Another time of day; what measures intervals (`monotonic`, `perf_counter`) stays."""
+    real, looks = time.time, iter(range(10**9))
+
+    def shifted() -> float:
+        return real() + world.clock + world.clock_step * next(looks)
+
+    time.time = shifted
+    time.time_ns = lambda: int(shifted() * 1e9)
+
+
+preload()
