@@ -361,7 +361,7 @@ BAD = {  # text -> words of the message
     "steps: 0x_": ["some.yaml"],
     "!!map [1, 2]": ["some.yaml"],
     "!!python/object/apply:os.system [id]": ["some.yaml"],
-    "steps: &a [*a]": ["steps"],
+    "steps: &a [*a]": ["some.yaml", "an alias within what it stands for"],
     "[" * 5000: ["some.yaml"],
 }
 
@@ -383,7 +383,7 @@ def test_what_is_not_understood_is_refused_by_name(text):
         ("model.width.more=4", "model.width"),
         ("steps.more=4", "steps"),
         ("model.=4", "model."),
-        (".width=4", "unknown setting ''"),
+        (".width=4", "override '.width=4': a word"),
         ("model.width=[4", "not valid YAML"),
         ("steps=2020-13-45", "steps=2020-13-45"),
         ("fold.histroy.every=5", "Did you mean 'history'"),

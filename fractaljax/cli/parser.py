@@ -58,11 +58,12 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, with the nearest name."""
 
     def error(self, message: str) -> NoReturn:
-        choice = re.match(r"argument \S+: invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        choice = re.match(r"argument (\S+): invalid choice: '(.*?)' \(choose from (.*)\)", message)
         if choice:
-            names = [n.strip(" '") for n in choice[2].split(",")]
-            near = difflib.get_close_matches(choice[1], names, n=1)
-            message = f"'{choice[1]}' is not one of {', '.join(names)}" + (
+            flag = f"{choice[1]} " if choice[1].startswith("-") else ""
+            names = [n.strip(" '") for n in choice[3].split(",")]
+            near = difflib.get_close_matches(choice[2], names, n=1)
+            message = f"{flag}'{choice[2]}' is not one of {', '.join(names)}" + (
                 f". Did you mean '{near[0]}'?" if near else ""
             )
         message = f"{FractaljaxError(message)}. See: {self.prog} --help"

@@ -84,6 +84,8 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     if not equals or not path.strip():
         raise FractaljaxError(f"override '{text}': must be path=value, as in model.depth=3")
     words = path.strip().split(".")
+    if not all(words):
+        raise FractaljaxError(f"override '{text}': a word of its path is missing")
     if words[0] == "axes" and len(words) > 3:  # the name of an axis may itself be a path
         words = ["axes", ".".join(words[1:-1]), words[-1]]
     try:

@@ -131,8 +131,8 @@ class _Replayed(optuna.samplers.CmaEsSampler):
         self._cma_rng = mine
         for generation in range(generations):
             told = self._get_solution_trials(completed_trials, generation)
-            told = told[: optimizer.population_size]
-            optimizer.tell([(space.transform(t.params), t.value) for t in told])
+            known = [(t.params, t.value) for t in told[: optimizer.population_size]]
+            optimizer.tell([(space.transform(p), v) for p, v in known if v is not None])
             optimizer = copy.deepcopy(optimizer)
         return optimizer
 

@@ -60,16 +60,13 @@ class Command(NamedTuple):
     said: tuple[str, ...]
 
 
-def _flags(verb: str, line: str, flag: str, values: list[str], kind: str = "") -> list[Command]:
+def _flags(verb: str, line: str, flag: str, values: list[str]) -> list[Command]:
+    said = (flag, flag[2:], *(("axis",) if flag in ("--window", "--center", "--zoom") else ()))
     found = []
     for value in values:
-        words = [
-            flag,
-            *(value.split(" ") if flag in ("--window", "--center", "--axes") else [value]),
-        ]
-        found.append(
-            Command(verb, kind or f"bad {flag}", [*line.split(), *words], (flag, flag[2:]))
-        )
+        several = flag in ("--window", "--center", "--axes")
+        words = [flag, *(value.split(" ") if several else [value])]
+        found.append(Command(verb, f"bad {flag}", [*line.split(), *words], said))
     return found
 
 
@@ -106,7 +103,8 @@ def _all() -> list[Command]:
     found += _flags("zoom", "zoom {c} --center 0 0", "--factor", [*REAL, "1", "0.5"])
     found += _flags("zoom", "zoom {c}", "--seed", ["1", *WHOLE])
     for verb, config in (("scan", "{c}"), ("zoom", "{c}"), ("show", "{c}"), ("bench", "{c}")):
-        found += _lines(verb, "bad override", f"{verb} {config}", OVERRIDES)
+        known = [word for word in OVERRIDES if verb != "show" or "000000" not in word]
+        found += _lines(verb, "bad override", f"{verb} {config}", known)
     found += _lines("explore", "bad override", "explore {c} --no-open", OVERRIDES)
     found += _lines(
         "sweep", "bad override", "sweep {s}", [w for w in OVERRIDES if "width" not in w]

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import stat
+import types
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -53,6 +54,23 @@ AGENDA = [
 TINY = {"model": {"width": 2}, "problem": {"inputs": 2, "points": 4}, "steps": 2}
 TINY |= {"window": {"resolution": 4}, "dtype": "float64"}
 
+GROWTH = {
+    "model": {"name": "masked_mlp", "widths": [4], "density": 0.5},
+    "problem": {
+        "name": "synthetic_classes",
+        "points": 60,
+        "batch": 20,
+        "validation": 20,
+        "test": 20,
+    },
+    "stopping": "patience",
+    "epochs": 2,
+    "seeds": 2,
+    "over": {"model.density": [0.5, 0.6]},
+    "arms": {"static": {}, "grown": {"growth": "patches"}},
+    "claims": {"one": "grown > static"},
+}
+
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory):
@@ -61,6 +79,7 @@ def sandbox(tmp_path_factory):
     shutil.copytree(CONFIGS, place / "configs")
     (place / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     (place / "agenda.yaml").write_text(yaml.safe_dump(AGENDA))
+    (place / "growth.yaml").write_text(yaml.safe_dump(GROWTH))
     (place / "text.txt").write_text("text\n")
     (place / "folder").mkdir()
     for name in ("noise.png", "noise.tif", "noise.yaml"):
@@ -92,7 +111,8 @@ def nothing_trains(sandbox):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fractaljax.engine.program.lowered", reached)
         patch.setattr("uvicorn.Server.run", reached)
-        patch.setattr("subprocess.Popen", reached)
+        patch.setattr("fractaljax.cli.queue.subprocess", types.SimpleNamespace(Popen=reached))
+        patch.setattr("fractaljax.view.encode.subprocess", types.SimpleNamespace(Popen=reached))
         yield
 
 
@@ -150,6 +170,7 @@ def refused(words, said):
     assert out == "", what
     assert err.startswith("fractaljax: ") and err.endswith("\n") and err.count("\n") == 1, what
     assert err[:-1].isprintable() and len(err) < 5000 and "Traceback" not in err, what
+    said = {form for word in said for form in (word, ascii(word)[1:-1])}
     assert any(word in err for word in said), f"none of {said} in {err!r}"
     assert everything() == before, f"{what}\n{set(everything().items()) ^ set(before.items())}"
 
@@ -221,7 +242,7 @@ PLACES = {
 }
 PLACES |= {"{s}": "configs/dynamics/gph.yaml", "{t}": "configs/transfer/digits.yaml"}
 PLACES |= {"{p}": "configs/dynamics/comparative/diagonal_teacher.yaml"}
-PLACES |= {"{g}": "configs/growth/cliff_rescue.yaml", "{f}": "configs/growth/seeds.yaml"}
+PLACES |= {"{g}": "growth.yaml", "{f}": "configs/growth/seeds.yaml"}
 
 
 def check_command(case, tally):
