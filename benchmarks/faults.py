@@ -40,7 +40,7 @@ def main() -> int:
     environment = os.environ | {
         "FRACTALJAX_FAULTS_KILLS": str(arguments.kills),
         "FRACTALJAX_FAULTS_SEED": str(arguments.seed),
-        "FRACTALJAX_FAULTS_TALLY": str(place / "tally.jsonl"),
+        "FRACTALJAX_FAULTS": str(place / "tally.jsonl"),
     }
     failed = []
     for group in GROUPS:

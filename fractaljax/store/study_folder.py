@@ -48,6 +48,7 @@ SEED_LOSSES, CONFIG, WEIGHTS = "seed_losses.csv", "config.yaml", "weights.npz"
 MACHINE = "machine.yaml"
 MASK = "mask:"  # before the name of a weight: which of its entries exist
 HEADER = "# written by fractaljax\n"
+MANY = 2**16 - 1  # what a packed file says of more contents than its end can count
 # what else a packed file raises whose flags, kind of packing or sizes are not what they were
 BROKEN = (RuntimeError, NotImplementedError, MemoryError, OverflowError, struct.error, zlib.error)
 
@@ -200,9 +201,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """The arrays of an npz file; None where it is not there or damaged (each has a checksum)."""
     try:
         _check_sizes(path)
-        with zipfile.ZipFile(path) as packed:
+        content = seals.read(path)
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
             # each is read whole, its checksum with it, before anything in it is believed
             found = {name: io.BytesIO(packed.read(name)) for name in packed.namelist()}
+        if int.from_bytes(content[-12:-10], "little") not in (len(found), MANY):
+            return None  # a damaged list of contents hides some
         return {
             name.removesuffix(".npy"): np.lib.format.read_array(content, allow_pickle=False)
             for name, content in found.items()

@@ -20,7 +20,7 @@ from child import World
 from works import Pieces, Work
 
 SEED = int(os.environ.get("FRACTALJAX_FAULTS_SEED", "20261126"))
-TALLY = "FRACTALJAX_FAULTS_TALLY"  # a file that gets a line for every fault that is injected
+TALLY = "FRACTALJAX_FAULTS"  # a file that gets a line for every fault that is injected
 WAIT_S = 500.0  # less than a test may take
 FORKED = multiprocessing.get_context("forkserver")
 

@@ -126,8 +126,8 @@ def tally():
     if path := os.environ.get("FRACTALJAX_FAULTS"):
         with open(path, "a") as stream:
             for (verb, kind), n in sorted(counts.items()):
-                row = {"fault": f"bad input: {verb}, {kind}", "injected": n, "survived": n}
-                stream.write(json.dumps(row | {"tiles_lost": 0, "wrong_pixels": 0}) + "\n")
+                row = {"fault": f"bad input, {kind}", "where": verb, "injected": n}
+                stream.write(json.dumps(row | {"lost": 0, "wrong": 0}) + "\n")
 
 
 def run(words):
