@@ -22,7 +22,7 @@ from fractaljax.engine import plan, program, train
 from fractaljax.engine.streams import shared_draws
 from fractaljax.parts import models
 
-STEPS, SIDE, WHOLE_SIDE = 500, 24, 32
+STEPS, SIDE, WHOLE_SIDE = 500, 16, 32
 
 
 def main() -> None:
@@ -48,10 +48,10 @@ def networks(setting: dict) -> Callable[[], float]:
         ceilings.pin(setting["cores"])
     if "devices" in setting:
         plan.prepare(setting["dtype"], setting["devices"])
-    calm = setting.get("calm", True)
-    training = trainings.paper(setting["dtype"], STEPS, SIDE if calm else WHOLE_SIDE, calm)
-    if setting.get("redraw"):
-        training = training._replace(spec=training.spec.updated({"redraw": True}))
+    training = chosen(setting)
+    if setting.get("own"):
+        own = {"redraw": True, "draws": "fold_in"}
+        training = training._replace(spec=training.spec.updated(own))
     replace(setting)
     chunk = setting.get("chunk", training.chunk)
     if setting.get("run") == "by_hand":
@@ -69,6 +69,13 @@ def networks(setting: dict) -> Callable[[], float]:
         return training.network_steps / (time.perf_counter() - clock)
 
     return rate
+
+
+def chosen(setting: dict) -> trainings.Training:
+    if "network" in setting:
+        return trainings.TRAININGS[setting["network"]](setting["dtype"])
+    calm = setting.get("calm", True)
+    return trainings.paper(setting["dtype"], STEPS, SIDE if calm else WHOLE_SIDE, calm)
 
 
 def replace(setting: dict) -> None:
