@@ -38,9 +38,13 @@ class Variant(NamedTuple):
     environment: tuple[tuple[str, str], ...] = ()
 
 
-def flag(name: str, predicted: str, dtype: str = "") -> Variant:
-    setting = {"dtype": dtype} if dtype else {}
-    return Variant(FLAG + name, predicted, setting, FLAG + name)
+def flag(name: str, predicted: str) -> Variant:
+    return Variant(FLAG + name, predicted, {}, FLAG + name)
+
+
+def option(name: str, value: object, predicted: str) -> Variant:
+    """A setting of XLA that has no flag, but a name among the options of one compilation."""
+    return Variant(f"xla_cpu_{name}={value}", predicted, {"options": {f"xla_cpu_{name}": value}})
 
 
 ENGINE = Variant("the engine as it is", "", {})
@@ -70,14 +74,15 @@ GROUPS: dict[str, list[Variant]] = {
     ],
     "flags": [
         flag("small_while_loop_byte_threshold=0", "1.0"),
-        flag("small_while_loop_byte_threshold=100000000", "1.1"),
+        option("small_while_loop_byte_threshold", 0, "1.0"),
+        option("small_while_loop_byte_threshold", 100_000_000, "1.1"),
         flag("prefer_vector_width=512", "1.1"),
         flag("prefer_vector_width=128", "0.8"),
         flag("max_isa=AVX2", "0.8"),
         flag("enable_fast_math=true", "1.1"),
         flag("enable_fast_min_max=true", "1.0"),
-        flag("use_multi_output_fusion=true", "1.05"),
-        flag("opt_preset=OPT_PRESET_FASTEST", "1.0"),
+        option("use_multi_output_fusion", True, "1.05"),
+        flag("opt_preset=CPU_OPT_PRESET_FAST_RUNTIME", "1.0"),
     ],
     "libraries": [
         flag("use_thunk_runtime=false", "1.05"),
@@ -85,7 +90,7 @@ GROUPS: dict[str, list[Variant]] = {
         flag("use_xnnpack=true", "1.0"),
         flag("experimental_ynn_fusion_type=", "0.9"),
         flag("use_fusion_emitters=false", "1.0"),
-        flag("enable_concurrency_optimized_scheduler=true", "1.0"),
+        flag("scheduler_type=CPU_SCHEDULER_TYPE_CONCURRENCY_OPTIMIZED", "1.0"),
         flag("enable_custom_matmul_tiling=true", "1.0"),
         flag("disable_loop_unrolling=true", "0.9"),
         flag("small_dot_threshold=64", "1.0"),
@@ -145,10 +150,10 @@ class Worker:
         if self._process.stdout.readline() == "ready\n":
             return ""
         said = self._process.communicate()[1]
-        if "Unknown flag" in said:
+        if "Unknown flag" in said or "No such compile option" in said:
             return "not in this jaxlib"
         lines = [line for line in said.splitlines() if line.strip()]
-        return f"fails: {lines[-1][:90]}" if lines else "fails"
+        return f"fails: {lines[-1].strip()[:90]}" if lines else "fails"
 
     def rate(self) -> float:
         """Network-steps (of members: epochs) a second."""

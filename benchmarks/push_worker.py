@@ -9,6 +9,7 @@ import json
 import math
 import sys
 import time
+import types
 from collections.abc import Callable
 
 import ceilings
@@ -92,6 +93,14 @@ def replace(setting: dict) -> None:
         jax.lax.fori_loop = fori_loop
     if "by_points" in setting:
         models.Dense = functools.partial(_dense, models.Dense, setting["by_points"] == "everywhere")
+    if "options" in setting:
+        lowered = program.lowered
+
+        def with_options(*arguments):
+            compile = functools.partial(lowered(*arguments).compile, setting["options"])
+            return types.SimpleNamespace(compile=compile)
+
+        program.lowered = with_options
     if not setting.get("exit", True):
         train.settled = lambda spec, hparams, state: jnp.zeros((), bool)
 
