@@ -210,7 +210,7 @@ def scan(asked: argparse.Namespace, trainings) -> dict:
     spec, window = fj.load(config, words, only="overview")
     window, mesh = window.resized(asked.resolution), plan.mesh(1)
     names = tuple(spec.traced(axis.path) for axis in window.axes)
-    chunk = asked.chunk or plan.choose_chunk(spec, window, names, mesh, 0)
+    chunk = asked.chunk or plan.choose(spec, window, names, mesh, 0).chunk
     clock = time.perf_counter()
     program.compile_tile(spec, names, window.size, chunk, mesh)
     compiled = time.perf_counter() - clock

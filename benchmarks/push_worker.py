@@ -59,9 +59,9 @@ def networks(setting: dict) -> Callable[[], float]:
         run = by_hand(training, chunk)
         expect_same(run(), training, chunk)
     else:
-        tile = program.compile_tile(
-            training.spec, training.names, len(training.points), chunk, plan.mesh()
-        )
+        spec, names, points, _ = training
+        kernel = setting.get("kernel", program.XLA)
+        tile = program.compile_tile(spec, names, len(points), chunk, plan.mesh(), kernel)
         run = functools.partial(tile.run, training.points)
 
     def rate() -> float:

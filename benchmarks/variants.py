@@ -42,6 +42,10 @@ GROUPS: dict[str, list[Variant]] = {
         Variant("gradients by hand", "1.05", {"run": "by_hand"}),
         Variant("data of its own a network", "0.5", {"own": True}),
     ],
+    "kernel": [
+        Variant("native kernel, chunk 16", "1.4", {"kernel": "native", "chunk": 16}),
+        Variant("native kernel, chunk 32", "1.4", {"kernel": "native", "chunk": 32}),
+    ],
     "devices": [
         Variant("1 device, 2 threads", "0.6", {"devices": 1}),
         Variant("1 device, 1 thread", "0.5", {"devices": 1, "cores": 1}),
