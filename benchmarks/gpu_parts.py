@@ -29,7 +29,11 @@ def device(asked: argparse.Namespace, trainings) -> dict:
 
     import jax
 
-    (first, *others) = jax.devices()
+    try:
+        first, *others = jax.devices()
+    except RuntimeError as error:
+        why = str(error).splitlines()[0]
+        raise SystemExit(f"no device of platform {asked.platform}: {why}") from None
     stats = first.memory_stats() or {}
     return {
         "kind": first.device_kind,

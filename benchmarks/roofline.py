@@ -25,8 +25,71 @@ Trainings (`trainings.py`): paper is the paper's network, residual a residual ne
 width 128, deep_linear of width 100 on batches of 50, mnist an architecture of the transfer study.
 No network fails and none ends early.
 
-RESULT
+RESULT (one core of two of an AMD EPYC (Zen 4, virtual), shared with other work that was stopped
+meanwhile, 26 November 2026; ceilings are measured anew in every run):
 
+    float32, one core: square products 111.9 GFLOP/s, tanh 2.87 G/s, elementwise 151.7 GB/s in the
+    second-level cache, 38.3 GB/s beyond all caches
+
+    paper, float32, chunk 8: 132,250 network-steps/s, 7.56 us each; 39.1 GFLOP/s (35% of square
+    products), 0.576 G tanh/s
+        by formula 295,936 FLOP and 4,352 tanh a network-step, in the program 295,936 and 4,352
+                                         share  us taken   us at the roof
+        products of all networks at once   55%      4.18      2.49       66.7 GFLOP/s, alone 77.5
+        products a network                  7%      0.51      0.16       34.2 GFLOP/s, alone 20.8
+        tanh                               16%      1.19      1.52       3.64 G/s
+        elementwise                        22%      1.68      0.54       49.0 GB/s, 82.3 kB
+        roof 212,466 network-steps/s: x 1.61; own shapes 154,066: x 1.16
+
+    deep_linear, float32, chunk 4: 21,303 network-steps/s, 46.94 us each; 13.3 GFLOP/s (12% of
+    square products)
+        by formula 625,000 FLOP a network-step, in the program 635,756
+        products of all networks at once    4%      1.89      0.09       5.3 GFLOP/s, alone 3.5
+        products a network                 69%     32.16      5.59       19.5 GFLOP/s, alone 19.1
+        elementwise                         9%      4.12      2.93       107.8 GB/s, 444.0 kB
+        draws and batches                  19%      8.77      8.77
+        roof 57,541 network-steps/s: x 2.70; own shapes 21,103: x 0.99
+
+    residual, float32, chunk 1: 949 network-steps/s, 1,053.36 us each; 73.8 GFLOP/s (70% of square
+    products), 0.124 G tanh/s
+        by formula and in the program 77,725,696 FLOP and 131,072 tanh a network-step
+        products of all networks at once   82%    867.91    736.94       89.6 GFLOP/s, alone 96.4
+        tanh                                4%     43.09     44.94       3.04 G/s
+        elementwise                        14%    142.36     16.07       21.2 GB/s, 3,020.1 kB
+        roof 1,253 network-steps/s: x 1.32; own shapes 1,153: x 1.21
+
+    mnist, float32, chunk 2: 25 network-steps/s, 39,609 us each; 89.8 GFLOP/s (85% of square
+    products); by formula and in the program 3,558,498,462 FLOP a network-step
+        products of all networks at once   82%    32,497    31,700       102.9 GFLOP/s, alone 104.4
+        products a network                  7%     2,835     2,039       75.9 GFLOP/s, alone 96.0
+        elementwise                         3%     1,348       115       16.1 GB/s, 21,694.5 kB
+        draws and batches                   6%     2,559     2,559
+        between operations                  1%       370
+        roof 27 network-steps/s: x 1.09; own shapes 27: x 1.07
+
+    float64, one core: square products 49.3 GFLOP/s, tanh 1.14 G/s, elementwise 153.4 GB/s in the
+    second-level cache, 24.8 GB/s beyond all caches
+
+    paper, float64, chunk 8: 72,580 network-steps/s, 13.78 us each; 21.5 GFLOP/s (44%), 0.316 G
+    tanh/s
+        products of all networks at once   47%      6.45      5.65       43.2 GFLOP/s, alone 51.2
+        products a network                  5%      0.68      0.35       25.7 GFLOP/s, alone 17.2
+        tanh                               29%      3.94      3.82       1.10 G/s
+        elementwise                        20%      2.71      1.07       60.7 GB/s, 164.5 kB
+        roof 91,733 network-steps/s: x 1.26; own shapes 88,113: x 1.21
+
+    residual, float64, chunk 1: 484 network-steps/s; 37.6 GFLOP/s (76%); products 82%, tanh 6%,
+    elementwise 12%; roof 578: x 1.19; own shapes 555: x 1.15
+
+    deep_linear, float64, chunk 4: 21,707 network-steps/s; 13.6 GFLOP/s (28%); products 58%,
+    elementwise 19%, draws 24%; roof 33,862: x 1.56; own shapes 21,029: x 0.97
+
+MNIST_DOUBLE
+(A rate a little above its ceiling: watching cost that operation less than its share.) Large
+products are near the limit. What is left is elsewhere: in the paper's network products of 16 units
+and the passes over hidden units between them (a network in each lane of a vector, as in the native
+kernel, needs neither); in deep_linear products of 100 x 100 matrices with five points, which XLA
+takes at a fifth of the ceiling, and batches drawn by every network for itself.
 """
 
 import argparse

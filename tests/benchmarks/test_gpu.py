@@ -56,7 +56,10 @@ def test_without_the_platform_one_line_and_exit_code_2(tmp_path):
     if (tmp_path / "figures.json").exists():
         pytest.skip("there is a CUDA device here")
     assert done.returncode == 2
-    assert done.stderr.startswith("device: failed:") and done.stderr.count("\n") == 1
+    assert (
+        done.stderr.startswith("device: failed: no device of platform cuda")
+        and done.stderr.count("\n") == 1
+    )
 
 
 def test_what_does_not_end_in_time_is_left_out(tmp_path):
