@@ -1,7 +1,7 @@
 """The parts of `gpu.py`, each of which has a process, a precision and a backend to itself."""
 
 import argparse
-import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -104,8 +104,6 @@ def _reference(asked: argparse.Namespace) -> Path:
 
 def _on_cpu(asked: argparse.Namespace) -> None:
     """The same scans on the CPU, in a process of its own, kept in the folder."""
-    import os
-
     if _reference(asked).exists():
         return
     here = Path(__file__).with_name("gpu.py")
@@ -238,9 +236,7 @@ def scan(asked: argparse.Namespace, trainings) -> dict:
 def _peak() -> int | None:
     import jax
 
-    with contextlib.suppress(jax.errors.JaxRuntimeError):
-        return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
-    return None
+    return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
 
 
 FUNCTIONS = {
