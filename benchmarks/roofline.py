@@ -86,6 +86,9 @@ of the one with residual and mnist in float32 were 105.5 GFLOP/s, 2.92 G/s, 187.
     deep_linear, float64, chunk 4: 21,707 network-steps/s; 13.6 GFLOP/s (28%); products 58%,
     elementwise 19%, draws 24%; roof 33,862: x 1.56; own shapes 21,029: x 0.97
 
+    mnist, float64, chunk 2: 12 network-steps/s; 41.4 GFLOP/s (90% of square products, 46.1 GFLOP/s
+    in that run); products 90%, elementwise 3%, draws 6%; roof 12: x 1.03; own shapes 12: x 1.05
+
 (A rate a little above its ceiling: watching cost that operation less than its share.) Large
 products are near the limit. What is left is elsewhere: in the paper's network products of 16 units
 and the passes over hidden units between them (a network in each lane of a vector, as in the native
