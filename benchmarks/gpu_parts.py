@@ -217,7 +217,7 @@ def scan(asked: argparse.Namespace, trainings) -> dict:
     program.compile_tile(spec, names, window.size, chunk, mesh)
     compiled = time.perf_counter() - clock
     clock = time.perf_counter()
-    field = fj.scan(spec, window, chunk=chunk, tile=0, mesh=mesh)
+    field = fj.scan(spec, window, chunk=chunk, tile=0, devices=1)
     took = time.perf_counter() - clock
     rate = window.size * spec.steps / took
     return {

@@ -57,6 +57,7 @@ def deep_linear(dtype: str, steps: int = 400) -> Training:
     }
     read = config.read(CONFIGS / "dynamics" / "gph.yaml")
     spec = config.setting(read, words.items()).course
+    assert isinstance(spec, fj.Spec)
     fj.prepare(dtype)
     return Training(spec, ("batch_seed",), np.arange(32.0)[:, None], 4)
 
