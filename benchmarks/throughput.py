@@ -36,7 +36,7 @@ RESULT (two cores of an Intel Xeon (AVX-512, virtual), 22 November 2026):
     on them alone 64.55 GFLOP/s, 26.4% of peak
 
 One round in float64, two in float32; an earlier float64 run of two rounds on a busy machine, where
-the scan had chunk 2, gave 9.8 x and 5.2 x. Where the rest of the time goes: step.py.
+the scan had chunk 2, gave 9.8 x and 5.2 x. Where the rest of the time goes: roofline.py.
 """
 
 import argparse
