@@ -27,7 +27,7 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,video,bigimage,explore,digits,notebook,colormaps,search]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,video,bigimage,explore,digits,notebook,colormaps,search,cluster]'
 	touch $@ $(VENV)/installed
 
 clean:

@@ -81,9 +81,14 @@ OnLook = Callable[[Progress], Any]
 
 
 def run(
-    experiment: Experiment, folder: Path, *, numeric: Numeric = FREE, on_look: OnLook | None = None
+    experiment: Experiment,
+    folder: Path,
+    *,
+    numeric: Numeric = FREE,
+    on_look: OnLook | None = None,
+    only: str | None = None,
 ) -> list[str]:
-    """Trains what is missing; several processes may share a folder.
+    """Trains what is missing, or `only` one batch of it; several processes may share a folder.
 
     Returns:
         The batches that another process is still at.
@@ -94,6 +99,7 @@ def run(
     first = next(iter(experiment.arms.values())).spec
     plan.prepare(first.dtype, numeric.devices)
     work = tasks(experiment, folder)
+    work = [task for task in work if only in (None, name_of(task, folder))]
     for task in work:  # all before any
         with at(f"arms.{task.arm.name}"):
             names, points = _points(experiment, task, {})
@@ -107,8 +113,8 @@ def run(
     claims, elsewhere = Claims(folder), []
     try:
         for number, task in enumerate(work, 1):
-            name = str(task.folder.relative_to(folder / ARMS))
-            if (task.folder / MEMBERS).is_file():
+            name = name_of(task, folder)
+            if is_done(task):
                 continue
             if not claims.take(zlib.crc32(name.encode())):
                 elsewhere.append(name)
@@ -118,10 +124,8 @@ def run(
                 if on_look:
                     on_look(Progress(name, number, len(work), look))
 
-            needed = {task.arm.source, task.arm.start.get("from", "")} - {""}
-            waits = [arm for arm in sorted(needed) if _rows_of(experiment, folder, arm) is None]
-            if waits:
-                elsewhere.append(f"{name} (waits for {waits[0]})")
+            if sources := waits(experiment, task, folder):
+                elsewhere.append(f"{name} (waits for {sources[0]})")
             else:
                 _train(experiment, task, folder, numeric, heard)
             claims.release(zlib.crc32(name.encode()))
@@ -143,6 +147,22 @@ def tasks(experiment: Experiment, folder: Path) -> list[Task]:
             where = folder / ARMS / arm.name
             found.append(Task(arm, spec, where / rung if rung else where, fixed, axes))
     return found
+
+
+def name_of(task: Task, folder: Path) -> str:
+    """A batch in words, as its folder is called."""
+    return str(task.folder.relative_to(folder / ARMS))
+
+
+def is_done(task: Task) -> bool:
+    """Whether all members of a batch are there."""
+    return (task.folder / MEMBERS).is_file()
+
+
+def waits(experiment: Experiment, task: Task, folder: Path) -> list[str]:
+    """Arms that a batch starts from, or takes values of, and that are not done."""
+    needed = {task.arm.source, task.arm.start.get("from", "")} - {""}
+    return [arm for arm in sorted(needed) if _rows_of(experiment, folder, arm) is None]
 
 
 def read(folder: Path) -> Experiment:
@@ -416,7 +436,7 @@ def _rows_of(experiment: Experiment, folder: Path, arm: str) -> list[Row] | None
     for task in tasks(experiment, folder):
         if task.arm.name != arm:
             continue
-        if not (task.folder / MEMBERS).is_file():
+        if not is_done(task):
             return None
         for line in files.read_table(task.folder / MEMBERS, ("seed", *task.axes)):
             seed = int(line.pop("seed"))

@@ -109,8 +109,9 @@ def transfer(
     *,
     numeric: Numeric = members.FREE,
     on_look: OnLook | None = None,
+    only: str | None = None,
 ) -> list[str]:
-    """Every target that is not done; several processes may share a folder.
+    """Every target that is not done, or `only` one; several processes may share a folder.
 
     Returns:
         The targets that another process is still at.
@@ -126,7 +127,7 @@ def transfer(
     claims, elsewhere = Claims(folder), []
     try:
         for number, target in enumerate(study.specs, 1):
-            if (folder / TARGETS / f"{target}.csv").is_file():
+            if is_done(folder, target) or only not in (None, target):
                 continue
             if not claims.take(zlib.crc32(target.encode())):
                 elsewhere.append(target)
@@ -141,6 +142,11 @@ def transfer(
     finally:
         claims.close()
     return elsewhere
+
+
+def is_done(folder: Path, target: str) -> bool:
+    """Whether the transfer to an architecture is complete."""
+    return (folder / TARGETS / f"{target}.csv").is_file()
 
 
 def missing(found: Found, target: str) -> list[tuple[Signature, int]]:
