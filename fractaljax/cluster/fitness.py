@@ -47,7 +47,7 @@ def plugins() -> list[str]:
 def _source() -> str:
     """A digest of the package's own files: one version may be many commits."""
     digest, root = hashlib.sha256(), Path(fractaljax.__file__).parent
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(p for p in root.rglob("*") if p.suffix in (".py", ".cc")):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:8]
 
