@@ -121,7 +121,7 @@ def test_a_sweep_fills_the_same_table(team, tmp_path):
     dealt = fj.sweep(tmp_path / "small.yaml", words, **told)
     assert len(dealt) == 32 and heard[-1].done == heard[-1].trained == 32
     for run in alone:
-        other = dealt.select(run.settings)
+        other = dealt.select(run.overrides)
         assert len(other) == 1
         assert run["test_loss"].tobytes() == other[0]["test_loss"].tobytes()
     heard.clear()
