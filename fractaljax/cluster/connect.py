@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -166,6 +167,8 @@ def slurm(resources: Mapping[str, float]) -> Any:
         raise FractaljaxError(f"cluster slurm needs {NEEDED}") from None
     import dask
 
+    if shutil.which("sbatch") is None:
+        raise FractaljaxError("cluster slurm: there is no sbatch on this machine")
     given = dask.config.get("jobqueue.slurm")
     if not given.get("cores") or not given.get("memory"):
         raise FractaljaxError(
@@ -200,6 +203,6 @@ def _distributed() -> Any:
     except ImportError:
         raise FractaljaxError(f"cluster needs {NEEDED}") from None
     for name in list(logging.Logger.manager.loggerDict):
-        if name.split(".")[0] in ("distributed", "tornado"):
+        if name.split(".")[0] in ("distributed", "tornado", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
     return distributed

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import fractaljax as fj
-from fractaljax.cluster import connected
+from fractaljax.cluster import Piece, connected, deal
 
 CONFIG = """
 model: {width: 4}
@@ -70,6 +70,16 @@ class Processes:
         )  # fmt: skip
         return self.workers[-1]
 
+    def warm(self):
+        """Has every worker imported what it needs, so that all have their share of a short scan."""
+        with connected(str(self.file)) as team:
+            until = time.monotonic() + START_S
+            while len(team.workers()) < len(self.workers):
+                assert time.monotonic() < until
+                time.sleep(0.1)
+            pieces = [Piece(f"warm {i}", print, ("warm",)) for i in range(len(self.workers))]
+            deal(team, pieces, dtype="float64", heard=lambda *_: None, short=False)
+
     def close(self):
         for process in [*self.workers, self.scheduler]:
             process.kill()
@@ -88,6 +98,7 @@ def processes(tmp_path_factory):
     with contextlib.closing(Processes(tmp_path_factory.mktemp("dask"))) as found:
         found.add()
         found.add()
+        found.warm()
         yield found
 
 

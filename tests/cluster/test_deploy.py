@@ -163,7 +163,15 @@ def test_the_slurm_job_trains(config, undisturbed, tmp_path):
     assert not list(tmp_path.glob("scheduler-*.json"))
 
 
-def test_slurm_writes_a_job_of_one_worker(monkeypatch):
+@pytest.fixture
+def sbatch(tmp_path, monkeypatch):
+    """A command of that name, which nobody calls."""
+    (tmp_path / "sbatch").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+def test_slurm_writes_a_job_of_one_worker(sbatch):
     given = yaml.safe_load((DEPLOY / "slurm" / "jobqueue.yaml").read_text())
     with dask.config.set(given), dask.config.set({"jobqueue.slurm.interface": "lo"}):
         with connect.slurm({"GPU": 1.0}) as cluster:
@@ -184,7 +192,7 @@ def test_slurm_writes_a_job_of_one_worker(monkeypatch):
         ({"cores": 8, "memory": "1GB", "processes": 4}, "ask for slurm:N"),
     ],
 )
-def test_slurm_without_settings_is_one_line(settings, said):
+def test_slurm_without_settings_is_one_line(sbatch, settings, said):
     with (
         dask.config.set({f"jobqueue.slurm.{k}": v for k, v in settings.items()}),
         pytest.raises(FractaljaxError, match=said),
