@@ -35,7 +35,7 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,video,bigimage,explore,digits,notebook,colormaps,search,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,video,bigimage,explore,digits,notebook,colormaps,search,cluster,docs]'
 	touch $@ $(VENV)/installed
 
 clean:

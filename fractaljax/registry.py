@@ -111,6 +111,12 @@ def describe(role: str, name: str) -> str:
     return (inspect.getdoc(lookup(role, name)) or "").split("\n")[0]
 
 
+def homes() -> set[str]:
+    """Modules outside this package that registered parts."""
+    made = {factory.__module__ for parts in _PARTS.values() for factory in parts.values()}
+    return {name for name in made if not name.startswith("fractaljax.")}
+
+
 def _of(role: str) -> dict[str, Callable]:
     if role not in _PARTS:
         raise unknown("role", role, ROLES)

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fractaljax.cli import team
 from fractaljax.cli.progress import Gauge, Stopper, epochs_note
 from fractaljax.cli.study import add_numeric, clean, numeric
 from fractaljax.errors import FractaljaxError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from fractaljax.config.arms import Experiment
 
 log = logging.getLogger("fractaljax")
 GROW = """examples:
@@ -56,6 +59,7 @@ def grow(arguments: argparse.Namespace) -> int:
 
     experiment = read_arms(first, rest)
     out = Path(arguments.out or Path("outputs") / "growth" / clean(experiment.name))
+    _on_cluster(experiment, out, arguments)
     with _watched("grow") as on_look:
         elsewhere = family.run(experiment, out, numeric=numeric(arguments), on_look=on_look)
     if elsewhere:
@@ -69,6 +73,15 @@ def grow(arguments: argparse.Namespace) -> int:
         tell(out)
     print(out)
     return 0
+
+
+def _on_cluster(experiment: "Experiment", out: Path, arguments: argparse.Namespace) -> None:
+    """Has every batch trained by a cluster, where one is given; what follows finds it done."""
+    from fractaljax.families import units
+
+    with team.team(arguments) as workers, team.watched("grow") as on_unit:
+        if workers is not None:
+            units.grow(workers, experiment, out, chunk=numeric(arguments).chunk, on_unit=on_unit)
 
 
 @contextlib.contextmanager
@@ -182,6 +195,7 @@ def _drawn(snapshot: Any) -> Any:
 def _resume(words: list[str], arguments: argparse.Namespace) -> int:
     from fractaljax.families import snapshots
 
+    team.refuse_cluster(arguments, "one network is trained here")
     if len(words) != 1:
         raise FractaljaxError("grow resume: takes one snapshot, the .yaml of it")
     snapshot = snapshots.load_snapshot(words[0])
@@ -194,6 +208,7 @@ def _resume(words: list[str], arguments: argparse.Namespace) -> int:
 def _focus(words: list[str], arguments: argparse.Namespace) -> int:
     from fractaljax.cli import queue
 
+    team.refuse_cluster(arguments, "nothing is trained")
     if len(words) != 2:
         raise FractaljaxError("grow focus: takes growth, architecture or performance, and a config")
     out = Path(arguments.out or Path("outputs") / "growth" / f"focus_{clean(words[0])}")
@@ -209,6 +224,7 @@ def _seeds(words: list[str], arguments: argparse.Namespace) -> int:
         raise FractaljaxError("grow seeds: takes a YAML study, as configs/growth/seeds.yaml")
     study = read_finder(words[0], words[1:])
     out = Path(arguments.out or Path("outputs") / "growth" / clean(study.name))
+    _on_cluster(study.experiment, out, arguments)
     with _watched("seeds") as on_look:
         family.find(study, out, numeric=numeric(arguments), on_look=on_look)
     print(family.summary(study, out), end="")

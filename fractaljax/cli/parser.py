@@ -17,6 +17,7 @@ from fractaljax.cli import (
     render,
     study,
     sweep,
+    team,
     verbs,
     video,
     zoom,
@@ -164,6 +165,7 @@ def _add_training(parser: Parser) -> None:
     tile = "pixels along a tile; all: one jitted call"
     add("--tile", type=_tile, metavar="N|all", help=tile)
     add("--out", metavar="DIR", help="folder of the result (default: outputs/...)")
+    team.add_cluster(parser)
 
 
 def _result(parser: Parser, add_own: Callable[[argparse.ArgumentParser], None]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fractaljax.cli import team
 from fractaljax.cli.progress import Gauge, Stopper, epochs_note
 from fractaljax.errors import FractaljaxError
 
@@ -168,6 +169,7 @@ def add_numeric(parser: argparse.ArgumentParser) -> None:
     """Flags for devices and chunk."""
     parser.add_argument("--devices", type=int, metavar="N", help="devices to use (default: all)")
     parser.add_argument("--chunk", type=int, metavar="N", help="members side by side on a device")
+    team.add_cluster(parser)
 
 
 def _load_plugins(arguments: argparse.Namespace) -> None:
@@ -184,10 +186,14 @@ def _study(arguments: argparse.Namespace) -> "Study":
 
 def _search(study: "Study", out: Path, arguments: argparse.Namespace) -> None:
     from fractaljax.families import search as family
+    from fractaljax.families import units
 
     def work(on_look: Callable[["Progress"], None]) -> list[str]:
         return family.search(study, out, numeric=numeric(arguments), on_look=on_look)
 
+    with team.team(arguments) as workers, team.watched("search") as on_unit:
+        if workers is not None:  # what follows finds everything done
+            units.search(workers, study, out, chunk=numeric(arguments).chunk, on_unit=on_unit)
     elsewhere = _watched(work, "search")
     _told_elsewhere(elsewhere, out)
     if not elsewhere:
@@ -196,6 +202,7 @@ def _search(study: "Study", out: Path, arguments: argparse.Namespace) -> None:
 
 def _transfer(study: "Study", searched: Path, out: Path, arguments: argparse.Namespace) -> None:
     from fractaljax.families import transfer as family
+    from fractaljax.families import units
 
     found = family.read_search(study, searched)
 
@@ -203,6 +210,10 @@ def _transfer(study: "Study", searched: Path, out: Path, arguments: argparse.Nam
         pinned = numeric(arguments)
         return family.transfer(found, searched, out, numeric=pinned, on_look=on_look)
 
+    with team.team(arguments) as workers, team.watched("transfer") as on_unit:
+        if workers is not None:
+            pinned = numeric(arguments).chunk
+            units.moved(workers, found, searched.absolute(), out, chunk=pinned, on_unit=on_unit)
     elsewhere = _watched(work, "transfer")
     _told_elsewhere(elsewhere, out)
     if not elsewhere:

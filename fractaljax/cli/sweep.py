@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fractaljax.cli import source
+from fractaljax.cli import source, team
 from fractaljax.cli.progress import Gauge, Stopper, duration
 from fractaljax.errors import FractaljaxError
 
@@ -26,7 +26,10 @@ SWEEP = """examples:
 One value fixes a setting; several are swept: a,b,c or 0..100 or 0..100..10 (the end excluded);
 [a,b] is one value that is a list. All combinations are run, in the order of the command line.
 A run that is there is not trained again; the same command goes on where it stopped."""
-NO_WORKERS = "there are no workers: the batch is the worker; --devices and --chunk set its size"
+NO_WORKERS = (
+    "there are no workers: the batch is the worker; --devices and --chunk set its size, and "
+    "--cluster local:N or the address of a scheduler trains on many machines"
+)
 
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +45,7 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
     add("--dry-run", action="store_true", help="what it would cost, and nothing else")
     add("--plots", action="store_true", help="curves as plots.png in the folder")
     add("--workers", nargs="?", const="", help=argparse.SUPPRESS)  # refused in words
+    team.add_cluster(parser)
 
 
 def sweep(arguments: argparse.Namespace) -> int:
@@ -62,6 +66,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         chunk=arguments.chunk,
     )
     if arguments.dry_run:
+        team.refuse_cluster(arguments, "--dry-run measures this machine")
         _tell(job)
         return 0
     out = Path(arguments.out or Path("outputs") / stem / job.name / job.digest)
@@ -72,7 +77,9 @@ def sweep(arguments: argparse.Namespace) -> int:
             if progress.done < progress.total:
                 stopper.check()
 
-        found = family.run(job, out, overwrite=arguments.overwrite, rerun=again, on_part=on_part)
+        with team.team(arguments) as workers:
+            how: dict[str, Any] = {"overwrite": arguments.overwrite, "rerun": again}
+            found = family.run(job, out, **how, on_part=on_part, cluster=workers)
     log.info("%s: %s runs", job.name, f"{len(found):,}")
     if arguments.plots:
         from fractaljax.view.curves import save_plots

@@ -6,10 +6,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fractaljax.cli import source
+from fractaljax.cli import source, team
 from fractaljax.errors import FractaljaxError
 
 if TYPE_CHECKING:
+    from fractaljax.cluster import Team
     from fractaljax.config import Experiment
 
 log = logging.getLogger("fractaljax")
@@ -22,14 +23,16 @@ def scan(arguments: argparse.Namespace) -> int:
 
     raw, stem = source.settings(arguments)
     axes = tuple(arguments.axes) if arguments.axes else None
-    found = config.experiments(raw, source.overrides(arguments), only=arguments.only, axes=axes)
-    asked = [e._replace(window=source.aimed(e.window, arguments)) for e in found]
+    given = source.overrides(arguments)
+    whole = config.experiments(raw, given, only=arguments.only, axes=axes)
+    asked = [e._replace(window=source.aimed(e.window, arguments)) for e in whole]
     for experiment in asked:
         experiment.window.check(experiment.spec.dtype)
-    for experiment in asked:
-        place = source.place(arguments.out, stem, experiment, alone=len(asked) == 1)
-        fractal.prepare(experiment.spec.dtype, arguments.devices)
-        _scan_one(experiment, place, arguments)
+    with team.team(arguments) as found:
+        for experiment in asked:
+            place = source.place(arguments.out, stem, experiment, alone=len(asked) == 1)
+            fractal.prepare(experiment.spec.dtype, arguments.devices)
+            _scan_one(experiment, place, arguments, found)
     return 0
 
 
@@ -97,7 +100,9 @@ def bench(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _scan_one(experiment: "Experiment", place: Path, arguments: argparse.Namespace) -> None:
+def _scan_one(
+    experiment: "Experiment", place: Path, arguments: argparse.Namespace, cluster: "Team | None"
+) -> None:
     from fractaljax.cli.progress import Reporter
     from fractaljax.families import fractal
 
@@ -113,6 +118,7 @@ def _scan_one(experiment: "Experiment", place: Path, arguments: argparse.Namespa
             devices=arguments.devices,
             tile=0 if arguments.tile == "all" else arguments.tile,
             on_tile=reporter.on_tile,
+            cluster=cluster,
         )
     made = field.provenance
     speed = f"{made['wall_s']:.1f} s, {made['pixels_per_s']:.0f} pixels/s"

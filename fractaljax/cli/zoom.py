@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fractaljax.cli import source
+from fractaljax.cli import source, team
 from fractaljax.errors import FractaljaxError
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def zoom(arguments: argparse.Namespace) -> int:
         reused = f", {made['known']:,} taken from the level before" if made.get("known") else ""
         log.info("level %d: %s pixels trained%s", level, f"{made['pixels']:,}", reused)
 
-    with Reporter(f"{experiment.name}, {len(plan.windows)} levels") as reporter:
+    title = f"{experiment.name}, {len(plan.windows)} levels"
+    with team.team(arguments) as found, Reporter(title) as reporter:
         made = family.run(
             plan,
             place,
@@ -65,6 +66,7 @@ def zoom(arguments: argparse.Namespace) -> int:
             allow_merged=arguments.allow_merged,
             on_tile=_Whole(len(plan.windows), reporter.on_tile),
             on_level=on_level,
+            cluster=found,
         )
     if made[0].window.y is not None:  # lines have no contact sheet
         save_sheet(made, place / "sheet.png")

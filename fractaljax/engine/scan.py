@@ -76,17 +76,18 @@ def scan(
     mesh = plan.mesh() if mesh is None else mesh
     hosts.check(mesh, chunk)
     ledger = Memory(spec, window) if store is None else store
+    if hosts.several() and kernel is None:
+        kernel = program.XLA  # every process would choose for itself
     asked = plan.Numeric(chunk, tile, mesh.devices.flat[0].platform, kernel)
     numeric = hosts.agreed(lambda: _begin(spec, window, names, mesh, asked, ledger))
-    started, clock, pixels, taken = _now(), time.perf_counter(), 0, 0
+    started, clock, pixels, taken = now(), time.perf_counter(), 0, 0
     try:
         for index, part in hosts.led(ledger.pending()):
-            mask, given = known(part) if known else (np.zeros(part.shape, bool), {})
-            points = window.points(part)[~mask.ravel()]
-            fresh, numeric = _train(spec, names, window, points, numeric, mesh, ledger)
-            out = _merged(mask, given, fresh)
+            out, numeric, fresh = train_tile(
+                spec, names, window, part, numeric, mesh, ledger, known
+            )
             ledger.write(index, part, out)
-            pixels, taken = pixels + len(points), taken + int(mask.sum())
+            pixels, taken = pixels + fresh, taken + math.prod(part.shape) - fresh
             if on_tile:
                 seconds = time.perf_counter() - clock
                 on_tile(Progress(part, out, ledger.left(), window.size, pixels, seconds))
@@ -95,6 +96,24 @@ def scan(
         record = run_record(mesh, started, wall, pixels)
         field = ledger.finish({**record, "known": taken} if known else record)
     return field
+
+
+def train_tile(
+    spec: Spec,
+    names: tuple[str, ...],
+    window: Window,
+    tile: Tile,
+    numeric: dict[str, Any],
+    mesh: Mesh,
+    ledger: Ledger,
+    known: Known | None = None,
+) -> tuple[dict[str, np.ndarray], dict[str, Any], int]:
+    """The readings of a tile, `[rows, columns, ...]`, the numeric setting from here on, and how
+    many of its pixels were trained."""
+    mask, given = known(tile) if known else (np.zeros(tile.shape, bool), {})
+    points = window.points(tile)[~mask.ravel()]
+    fresh, numeric = _train(spec, names, window, points, numeric, mesh, ledger)
+    return _merged(mask, given, fresh), numeric, len(points)
 
 
 def check(spec: Spec, window: Window, allow_merged: bool = False) -> tuple[str, ...]:
@@ -233,5 +252,6 @@ def _git_revision() -> str | None:
         return None
 
 
-def _now() -> str:
+def now() -> str:
+    """Date and time of day, as records have them."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fractaljax import config
+from fractaljax.cluster import Cluster, Team, connected, tiles
 from fractaljax.engine import hosts, plan
 from fractaljax.engine import scan as engine
 from fractaljax.errors import FractaljaxError
@@ -60,6 +61,7 @@ def scan(
     known: engine.Known | None = None,
     allow_merged: bool = False,
     on_tile: Callable[[engine.Progress], Any] | None = None,
+    cluster: str | Cluster | Team | None = None,
 ) -> Field:
     """Trains one network a pixel and returns the Field.
 
@@ -73,12 +75,15 @@ def scan(
         kernel: who takes the steps: `xla`, or `native`, a compiled loop for networks of one
             hidden layer (default: the quicker one, where that pays and there is a compiler; `xla`
             where numbers are to come out as published).
-        devices: how many (default: all).
+        devices: how many (default: all); with a cluster, of each worker.
         tile: side of a tile in pixels; 0 or `all` for the whole window in one call.
         known: tile -> (bool `[rows, columns]`, readings `[rows, columns, ...]`): pixels that are
             taken as they are instead of being trained.
         allow_merged: train a window whose neighbours are equal in the dtype all the same.
         on_tile: called with a `Progress` after every tile.
+        cluster: `local:N`, `slurm:N`, `tcp://HOST:PORT` or a scheduler file: its workers train
+            the tiles, into `store`, which all of them must see (extra `cluster`). Their `Progress`
+            has no readings, and `known` is pickled.
 
     Raises:
         FractaljaxError: the scan is not possible as asked; nothing on disk is touched.
@@ -100,6 +105,19 @@ def scan(
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise FractaljaxError(f"{name}={value!r}: takes a whole number")
     engine.check(spec, window, allow_merged)
+    if cluster is not None:
+        if store is None:
+            raise FractaljaxError("cluster: give a store, the folder that its workers write into")
+        hosts.alone("a scan on a cluster")
+        with connected(cluster, devices) as team:
+            how: dict[str, Any] = {"overwrite": overwrite, "chunk": chunk, "tile": side}
+            how |= {
+                "kernel": kernel,
+                "known": known,
+                "allow_merged": allow_merged,
+                "on_tile": on_tile,
+            }
+            return tiles.scan(team, spec, window, store, **how)
     mesh = plan.mesh(devices)
     hosts.check(mesh, chunk)
     ledger = None

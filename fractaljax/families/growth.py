@@ -80,9 +80,14 @@ OnLook = Callable[[Progress], Any]
 
 
 def run(
-    experiment: Experiment, folder: Path, *, numeric: Numeric = FREE, on_look: OnLook | None = None
+    experiment: Experiment,
+    folder: Path,
+    *,
+    numeric: Numeric = FREE,
+    on_look: OnLook | None = None,
+    only: str | None = None,
 ) -> list[str]:
-    """Trains what is missing; several processes may share a folder.
+    """Trains what is missing, or `only` one batch of it; several processes may share a folder.
 
     Returns:
         The batches that another process is still at.
@@ -93,6 +98,7 @@ def run(
     first = next(iter(experiment.arms.values())).spec
     plan.prepare(first.dtype, numeric.devices)
     work = tasks(experiment, folder)
+    work = [task for task in work if only in (None, name_of(task, folder))]
     for task in work:  # all before any
         with at(f"arms.{task.arm.name}"):
             names, points = _points(experiment, task, {})
@@ -106,12 +112,11 @@ def run(
     elsewhere = {}  # batch -> why it is not done here
     with files.claimed(folder) as claims:
         for number, task in enumerate(work, 1):
-            name = str(task.folder.relative_to(folder / ARMS))
-            needed = {task.arm.source, task.arm.start.get("from", "")} - {""}
-            waits = [arm for arm in sorted(needed) if _rows_of(experiment, folder, arm) is None]
+            name = name_of(task, folder)
+            needed = waits(experiment, task, folder)
             # not claimed while it cannot be trained: the process that it waits for will want it
-            if waits or not claims.take(zlib.crc32(name.encode())):
-                elsewhere[name] = f"{name} (waits for {waits[0]})" if waits else name
+            if needed or not claims.take(zlib.crc32(name.encode())):
+                elsewhere[name] = f"{name} (waits for {needed[0]})" if needed else name
                 continue
             files.drop_damaged(task.folder, (MEMBERS,))
             if (task.folder / MEMBERS).is_file():
@@ -143,6 +148,22 @@ def tasks(experiment: Experiment, folder: Path) -> list[Task]:
             where = folder / ARMS / arm.name
             found.append(Task(arm, spec, where / rung if rung else where, fixed, axes))
     return found
+
+
+def name_of(task: Task, folder: Path) -> str:
+    """A batch in words, as its folder is called."""
+    return str(task.folder.relative_to(folder / ARMS))
+
+
+def is_done(task: Task) -> bool:
+    """Whether all members of a batch are there."""
+    return (task.folder / MEMBERS).is_file()
+
+
+def waits(experiment: Experiment, task: Task, folder: Path) -> list[str]:
+    """Arms that a batch starts from, or takes values of, and that are not done."""
+    needed = {task.arm.source, task.arm.start.get("from", "")} - {""}
+    return [arm for arm in sorted(needed) if _rows_of(experiment, folder, arm) is None]
 
 
 def read(folder: Path) -> Experiment:
@@ -415,7 +436,7 @@ def _rows_of(experiment: Experiment, folder: Path, arm: str) -> list[Row] | None
     for task in tasks(experiment, folder):
         if task.arm.name != arm:
             continue
-        if not (task.folder / MEMBERS).is_file():
+        if not is_done(task):
             return None
         for line in files.read_table(task.folder / MEMBERS, ("seed", *task.axes)):
             seed = int(line.pop("seed"))

@@ -60,9 +60,14 @@ class Work(NamedTuple):
 
 
 def search(
-    study: Study, folder: Path, *, numeric: Numeric = members.FREE, on_look: OnLook | None = None
+    study: Study,
+    folder: Path,
+    *,
+    numeric: Numeric = members.FREE,
+    on_look: OnLook | None = None,
+    only: str | None = None,
 ) -> list[str]:
-    """Every architecture that is not done; several processes may share a folder.
+    """Every architecture that is not done, or `only` one; several processes may share a folder.
 
     Returns:
         The architectures that another process is still at.
@@ -74,6 +79,7 @@ def search(
     plan.prepare(first.dtype, numeric.devices)
     machine = members.machine(study.specs, numeric)
     works = _works(study, folder, numeric, on_look)
+    works = [work for work in works if only in (None, work.name)]
     for work in works:  # all before any
         names = [dimension.path for dimension in study.space]
         points = np.array([[d.low if not d.choices else d.choices[0] for d in study.space]])

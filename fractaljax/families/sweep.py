@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fractaljax import config
+from fractaljax.cluster import Cluster, Team, connected
 from fractaljax.config.sweeps import MAX_LISTED, Dim, Grid, parse_sweep
 from fractaljax.engine import hosts, plan, program, scan
 from fractaljax.engine.train import check_precision
@@ -92,6 +93,7 @@ def sweep(
     overwrite: bool = False,
     rerun: Mapping[str, Any] | None = None,
     on_part: Callable[[Progress], Any] | None = None,
+    cluster: str | Cluster | Team | None = None,
 ) -> Sweep:
     """A whole sweep from Python: `sweep("gph.yaml", ["batch_seed=0..100"], out="outputs/gph")`.
 
@@ -100,11 +102,11 @@ def sweep(
         words: `path=value`, `path=a,b,c` or `path=0..100`, as on the command line.
         out: folder of the table; the same call goes on where it stopped.
         zips: `a,b`: paths that vary together.
-        only, dtype, devices, chunk, overwrite, rerun, on_part: as in `prepare` and `run`.
+        only, dtype, devices, chunk, overwrite, rerun, on_part, cluster: as in `prepare` and `run`.
     """
     grid = parse_sweep(words, zips)
     job = prepare(config.read(path), grid, only=only, dtype=dtype, devices=devices, chunk=chunk)
-    return run(job, out, overwrite=overwrite, rerun=rerun, on_part=on_part)
+    return run(job, out, overwrite=overwrite, rerun=rerun, on_part=on_part, cluster=cluster)
 
 
 def prepare(
@@ -178,13 +180,13 @@ def planned(job: Job) -> list[Planned]:
     rows, rates = [], {}
     step = -(-len(job.batches) // MEASURED)
     for i, batch in enumerate(job.batches):
-        chunk = _chunk(job, batch, mesh)
+        chunk = choose_chunk(job, batch, mesh)
         if i % step == 0:
             rates[i] = _rate(batch, chunk, mesh)
         rate, scratch = rates[i - i % step]
         near = job.batches[i - i % step]
         seconds = batch.grid.size * batch.course.steps / rate * _work(batch) / _work(near)
-        memory = scratch + _capacity(batch, chunk, mesh) * _row_bytes(batch)
+        memory = scratch + capacity_of(batch, chunk, mesh) * _row_bytes(batch)
         rows.append(Planned(batch.settings, batch.grid.size, chunk, memory, seconds))
     return rows
 
@@ -196,6 +198,7 @@ def run(
     overwrite: bool = False,
     rerun: Mapping[str, Any] | None = None,
     on_part: Callable[[Progress], Any] | None = None,
+    cluster: str | Cluster | Team | None = None,
 ) -> Sweep:
     """Trains every run that is not in the table yet.
 
@@ -206,10 +209,17 @@ def run(
         rerun: path -> value: runs that match are trained again.
         on_part: called with a `Progress` after every part; whatever it raises ends the sweep,
             parts kept.
+        cluster: as in a scan; its workers train the parts into `out`, which all of them must see.
 
     Raises:
         FractaljaxError: the folder holds another sweep, or cannot be written.
     """
+    if cluster is not None:
+        from fractaljax.families import sweep_parts  # which is made of what is here
+
+        with connected(cluster, job.devices) as team:
+            told = {"overwrite": overwrite, "rerun": rerun, "on_part": on_part}
+            return sweep_parts.run(team, job, out, **told)
     again = {job.setting.path(path): value for path, value in (rerun or {}).items()}
     hosts.alone("a sweep")
     mesh = plan.mesh(job.devices)
@@ -220,14 +230,14 @@ def run(
     total, trained, clock = job.grid.size, 0, time.perf_counter()
     done = 0
     for number, batch in enumerate(job.batches, 1):
-        chunk = table.numeric(batch.settings, {"chunk": _chunk(job, batch, mesh)})["chunk"]
-        capacity = _capacity(batch, chunk, mesh)
-        for waiting, seen in _missing(job, batch, table, capacity):
+        chunk = table.numeric(batch.settings, {"chunk": choose_chunk(job, batch, mesh)})["chunk"]
+        capacity = capacity_of(batch, chunk, mesh)
+        for waiting, seen in _claimed(job, batch, table, capacity):
             done += seen - len(waiting)
             if waiting:
                 tile = program.compile_tile(batch.course, batch.names, capacity, chunk, mesh)
-                curves = tile.run(_points(batch, waiting))
-                settings = [_settings(job, batch, i) for i in waiting]
+                curves = tile.run(points_of(batch, waiting))
+                settings = [settings_of(job, batch, i) for i in waiting]
                 table.write(settings, curves, np.asarray(batch.course.evaluated))
                 done, trained = done + len(waiting), trained + len(waiting)
             if on_part:
@@ -237,14 +247,27 @@ def run(
     return load_sweep(out)
 
 
-def _missing(
+def missing(job: Job, batch: Batch, table: Table, capacity: int) -> Iterator[tuple[list[int], int]]:
+    """Indices of runs that are not there, at most `capacity` at once, and how many were seen."""
+    waiting: list[int] = []
+    seen = 0
+    for start in range(0, batch.grid.size, capacity):
+        block = range(start, min(start + capacity, batch.grid.size))
+        absent = table.missing([settings_of(job, batch, i) for i in block])
+        waiting += [i for i, gone in zip(block, absent, strict=True) if gone]
+        seen += len(block)
+        if len(waiting) >= capacity:
+            yield waiting[:capacity], seen - len(waiting[capacity:])
+            waiting, seen = waiting[capacity:], len(waiting[capacity:])
+    if seen:
+        yield waiting, seen
+
+
+def _claimed(
     job: Job, batch: Batch, table: Table, capacity: int
 ) -> Iterator[tuple[list[int], int]]:
-    """Indices of runs that are not there, at most `capacity` at once, and how many were seen.
-
-    They are claimed until the next are asked for; blocks of runs that another process has claimed
-    come last, once that process is done with them or gone.
-    """
+    """As `missing`, claimed until the next are asked for; blocks of runs that another process has
+    claimed come last, once that process is done with them or gone."""
     left = list(range(0, batch.grid.size, capacity))
     while left:
         waiting: list[int] = []
@@ -255,7 +278,7 @@ def _missing(
                 continue
             held.append(start)
             block = range(start, min(start + capacity, batch.grid.size))
-            absent = table.missing([_settings(job, batch, i) for i in block])
+            absent = table.missing([settings_of(job, batch, i) for i in block])
             waiting += [i for i, gone in zip(block, absent, strict=True) if gone]
             seen += len(block)
             if len(waiting) >= capacity:
@@ -278,7 +301,7 @@ def _released(table: Table, batch: Batch, held: list[int]) -> list[int]:
     return []
 
 
-def _settings(job: Job, batch: Batch, index: int) -> dict[str, Any]:
+def settings_of(job: Job, batch: Batch, index: int) -> dict[str, Any]:
     """The swept values of one run, by canonical path."""
     own = batch.grid.settings(index).items()
     return {**batch.settings, **{job.paths[path]: v for path, v in own if path in job.paths}}
@@ -326,7 +349,7 @@ def _may_trace(course: Course, paths: Mapping[str, str], grid: Grid, path: str) 
     return True
 
 
-def _chunk(job: Job, batch: Batch, mesh: Any) -> int:
+def choose_chunk(job: Job, batch: Batch, mesh: Any) -> int:
     """Networks side by side on a device: pinned, known, measured when that pays, or estimated."""
     if job.chunk:
         return job.chunk
@@ -341,7 +364,7 @@ def _chunk(job: Job, batch: Batch, mesh: Any) -> int:
     return min(plan.estimated_chunk(batch.course), 2 ** math.ceil(math.log2(share)))
 
 
-def _points(batch: Batch, indices: Iterable[int]) -> np.ndarray:
+def points_of(batch: Batch, indices: Iterable[int]) -> np.ndarray:
     """The traced values of some runs, `[P, A]`."""
     rows = [list(batch.grid.settings(i).values()) for i in indices]
     return np.array(rows, np.float64).reshape(len(rows), len(batch.names))
@@ -349,7 +372,7 @@ def _points(batch: Batch, indices: Iterable[int]) -> np.ndarray:
 
 def _first(batch: Batch, count: int) -> np.ndarray:
     """The points of the first runs, gone through again where there are fewer."""
-    return _points(batch, (i % batch.grid.size for i in range(count)))
+    return points_of(batch, (i % batch.grid.size for i in range(count)))
 
 
 def _beside(course: Course, names: set[str]) -> Iterator[Dim]:
@@ -383,7 +406,7 @@ def _value(course: Course, path: str) -> Any:
     return seed
 
 
-def _capacity(batch: Batch, chunk: int, mesh: Any) -> int:
+def capacity_of(batch: Batch, chunk: int, mesh: Any) -> int:
     """Runs of one call: some seconds of work, a bounded part of the table."""
     at_once = chunk * mesh.size
     work = at_once * batch.course.steps * _work(batch)

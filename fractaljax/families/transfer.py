@@ -109,8 +109,9 @@ def transfer(
     *,
     numeric: Numeric = members.FREE,
     on_look: OnLook | None = None,
+    only: str | None = None,
 ) -> list[str]:
-    """Every target that is not done; several processes may share a folder.
+    """Every target that is not done, or `only` one; several processes may share a folder.
 
     Returns:
         The targets that another process is still at.
@@ -126,6 +127,8 @@ def transfer(
     elsewhere = []
     with files.claimed(folder) as claims:
         for number, target in enumerate(study.specs, 1):
+            if only not in (None, target):
+                continue
             if not claims.take(zlib.crc32(target.encode())):
                 elsewhere.append(target)
                 continue

@@ -4,6 +4,8 @@ All levels have one shape, so all go through one compiled program; samples that 
 with the one before, bit for bit, are taken over instead of being trained again.
 """
 
+import contextlib
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 
 from fractaljax import config
 from fractaljax.axis import Axis, Lattice
+from fractaljax.cluster import Cluster, Team, connected
 from fractaljax.engine import hosts
 from fractaljax.engine.program import XLA
 from fractaljax.engine.scan import Known, Progress
@@ -21,7 +24,7 @@ from fractaljax.families import fractal
 from fractaljax.field import Field
 from fractaljax.levels import Zoom
 from fractaljax.spec import Spec
-from fractaljax.store import open_zoom
+from fractaljax.store import open_field, open_zoom
 from fractaljax.store.zooms import level_folder, write_plan
 from fractaljax.window import Tile, Window
 
@@ -140,6 +143,7 @@ def run(
     allow_merged: bool = False,
     on_level: Callable[[int, Field], Any] | None = None,
     on_tile: Callable[[int, Progress], Any] | None = None,
+    cluster: str | Cluster | Team | None = None,
 ) -> Zoom:
     """Trains every level, the widest first; the same call goes on where an earlier one stopped.
 
@@ -150,6 +154,7 @@ def run(
         allow_merged: train levels beyond the precision floor all the same.
         on_level: called with the number of a level and its Field.
         on_tile: called with the number of the level and a `Progress` after every tile.
+        cluster: see `fractaljax.scan`; the levels are trained one after the other, tile by tile.
 
     Raises:
         FractaljaxError: a level lies beyond the precision floor, before anything is trained.
@@ -158,23 +163,31 @@ def run(
     check(plan, allow_merged)
     write_plan(path, as_tree(plan))
     before: Field | None = None
-    for level, window in enumerate(plan.windows):
-        field = fractal.scan(
-            plan.spec,
-            window,
-            store=level_folder(path, level),
-            chunk=chunk,
-            kernel=kernel,
-            devices=devices,
-            tile=tile,
-            known=None if before is None else shared(before, window, chunk, kernel),
-            allow_merged=allow_merged,
-            on_tile=on_tile and _numbered(on_tile, level),
-        )
-        chunk, before = field.provenance["chunk"], field
-        kernel = field.provenance.get("kernel", XLA)
-        if on_level:
-            on_level(level, field)
+    with contextlib.ExitStack() as stack:
+        team = None if cluster is None else stack.enter_context(connected(cluster, devices))
+        for level, window in enumerate(plan.windows):
+            known = None
+            if team is not None and level:  # workers read the level before where it lies
+                known = _Stored(level_folder(path, level - 1).absolute(), window, chunk, kernel)
+            elif before is not None:
+                known = shared(before, window, chunk, kernel)
+            field = fractal.scan(
+                plan.spec,
+                window,
+                store=level_folder(path, level),
+                chunk=chunk,
+                kernel=kernel,
+                devices=devices,
+                tile=tile,
+                known=known,
+                allow_merged=allow_merged,
+                on_tile=on_tile and _numbered(on_tile, level),
+                cluster=team,
+            )
+            chunk, before = field.provenance["chunk"], field
+            kernel = field.provenance.get("kernel", XLA)
+            if on_level:
+                on_level(level, field)
     return open_zoom(path)
 
 
@@ -235,6 +248,23 @@ def shared(before: Field, window: Window, chunk: int | None, kernel: str | None 
         return mask & done[at - low][:, columns[tile.columns]], taken
 
     return known
+
+
+class _Stored(NamedTuple):
+    """`shared` with a level on disk, as a value that can be sent to other machines."""
+
+    path: Path
+    window: Window
+    chunk: int | None
+    kernel: str | None
+
+    def __call__(self, tile: Tile) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        return _shared_with(*self)(tile)
+
+
+@functools.lru_cache(maxsize=1)  # all tiles of a level ask for the same
+def _shared_with(path: Path, window: Window, chunk: int | None, kernel: str | None) -> Known:
+    return shared(open_field(path), window, chunk, kernel)
 
 
 def as_tree(plan: Plan) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Who trains what, among processes that share a folder: locks on the bytes of one file.
 
 Byte k is locked by the process that trains tile k, byte `PRESENT` by all that work in the folder.
-Locks go with their process, so a killed one leaves nothing behind.
+Locks go with their process, so a killed one leaves nothing behind. Some network file systems have
+none: there two processes may both train a tile, to the same bits, and nobody is seen to be present.
 """
 
+import errno
 import os
 from pathlib import Path
 
@@ -15,6 +17,7 @@ except ImportError:  # Windows: tiles are still written whole, but two processes
     fcntl = None
 
 PRESENT = 2**40  # beyond any tile
+LOCKLESS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # file systems that know no locks
 
 
 class Claims:
@@ -32,7 +35,7 @@ class Claims:
     def be_present(self) -> None:
         """Tells others that work goes on here."""
         if fcntl is not None:
-            fcntl.lockf(self._file, fcntl.LOCK_SH, 1, PRESENT)
+            self._on_locks(fcntl.LOCK_SH, PRESENT)
 
     def take(self, tile: int) -> bool:
         """Whether the tile is this process's to train, from here until it is released."""
@@ -41,7 +44,7 @@ class Claims:
     def release(self, tile: int) -> None:
         """Leaves a tile to others."""
         if fcntl is not None:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, tile)
+            self._on_locks(fcntl.LOCK_UN, tile)
 
     def close(self) -> None:
         """Ends every claim; nothing can be claimed afterwards."""
@@ -53,7 +56,15 @@ class Claims:
         if fcntl is None:
             return True
         try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+            self._on_locks(fcntl.LOCK_EX | fcntl.LOCK_NB, byte)
         except OSError:
             return False
         return True
+
+    def _on_locks(self, how: int, byte: int) -> None:
+        """Locks or unlocks a byte; nothing happens where the file system knows no locks."""
+        try:
+            fcntl.lockf(self._file, how, 1, byte)  # pyright: ignore[reportOptionalMemberAccess]
+        except OSError as error:
+            if error.errno not in LOCKLESS:
+                raise

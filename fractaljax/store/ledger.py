@@ -1,5 +1,6 @@
 """The ledger on disk: tiles are written once, found again, and shared between processes."""
 
+import contextlib
 import json
 import logging
 import os
@@ -89,14 +90,40 @@ class Store:
         settings, file = config.dump(self._spec, self._window), self.path / "spec.yaml"
         if not file.exists() or file.read_bytes() != settings.encode():
             disk.replace(file, settings)
-        self._tiles = self._window.tiles(attributes["numeric"]["tile"])
-        self._arrays, self._marks = arrays.opened(self.path, self._window, attributes, strict=True)
+        self._open(attributes)
         self._done, unreadable = arrays.done(self._marks)
         for index in unreadable:
             self._drop(index, "its mark cannot be read")
         if not self._lazy:
             self._drop_damaged()
         return attributes["numeric"]
+
+    def _open(self, attributes: dict[str, Any]) -> None:
+        self._tiles = self._window.tiles(attributes["numeric"]["tile"])
+        self._arrays, self._marks = arrays.opened(self.path, self._window, attributes, strict=True)
+
+    @contextlib.contextmanager
+    def joined(self) -> Iterator[dict[str, Any]]:
+        """The store for some tiles that are told from elsewhere, with its numeric setting.
+
+        Nothing is looked through, so that this costs the same for any number of tiles: a tile
+        counts as pending until `claim` or `read` looked at it. What was claimed is released.
+
+        Raises:
+            FractaljaxError: nobody has begun this store, or it is of another scan.
+        """
+        with on_disk(self.path):
+            attributes = records.read(self.path)
+            self._check_same(attributes)
+            self._claims = Claims(self.path)
+        try:
+            with on_disk(self.path):
+                self._claims.be_present()
+                self._open(attributes)
+                self._done = np.zeros(len(self._tiles), bool)
+            yield attributes["numeric"]
+        finally:
+            self._claims.close()
 
     def pending(self) -> Iterator[tuple[int, Tile]]:
         todo = [i for i in range(len(self._tiles)) if not self._done[i]]
@@ -127,6 +154,15 @@ class Store:
             if not ours:
                 self.release(index)
         return ours
+
+    def is_done(self, index: int) -> bool:
+        """Whether a tile is done, by whomever."""
+        self._done[index] = self._done[index] or self._written(index)
+        return bool(self._done[index])
+
+    def tile(self, index: int) -> Tile:
+        """The pixels of a tile."""
+        return self._tiles[index]
 
     def release(self, index: int) -> None:
         """Ends a claim, whether the tile was written or not."""

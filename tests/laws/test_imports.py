@@ -26,9 +26,22 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
     "engine": {"errors", "field", "ledger", "pair", "slots", "spec", "types", "window"},
     "parts": {"errors", "registry", "slots", "types"},
     "analysis": {"errors"},
+    "cluster": {
+        "config",
+        "engine",
+        "errors",
+        "field",
+        "ledger",
+        "registry",
+        "spec",
+        "store",
+        "window",
+        "__init__",  # for the version
+    },
     "families": {
         "analysis",
         "axis",
+        "cluster",
         "config",
         "engine",
         "errors",
@@ -69,6 +82,7 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
     "laws": {"engine", "errors", "pair", "registry", "spec", "types", "window"},
     "cli": {
         "analysis",
+        "cluster",
         "config",
         "engine",
         "errors",
