@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -232,6 +233,8 @@ class _Dealer:
             self._running[future] = hand
             future.add_done_callback(self._finished.put)
             return
+        except (OSError, RuntimeError, CancelledError):  # nobody could be asked for it
+            raise Gone() from None
         self._answered(hand, answer)
 
     def _answered(self, hand: _Hand, answer: _Done | _Failed) -> None:
