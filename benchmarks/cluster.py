@@ -4,9 +4,20 @@
 
 One scan (the paper's network, 128 x 128 pixels, 50 steps, tiles of 16 x 16, chunk 16) by one
 process on two devices and by `local:2` with one device each, in turn, three rounds after one that
-compiles; the best of each. Such tiles last a twentieth of a second, usual ones many seconds. What
+compiles; the best of each. Such tiles are small, usual ones last many seconds. What
 dealing costs, pieces without work tell. Then a worker is killed in the middle of its piece: seconds
 until another one has it.
+
+RESULT (two cores of an AMD EPYC (Zen 4, virtual), 26 November 2026):
+
+one process, 2 devices       8.05 tiles/s
+local:2, 1 device each       6.83 tiles/s
+ratio                        0.85
+a piece without work         10.8 ms
+from death to new hands       0.6 s
+
+At these tiles, a quarter of a second of one core each, a cluster costs 15 %: some 45 ms a tile of
+its worker, half of it dealing, half of it opening the store.
 """
 
 import logging
