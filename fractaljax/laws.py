@@ -51,6 +51,7 @@ def check(role: str, name: str) -> None:
         return
     spec = with_part(role, name)
     refuses_unknown(spec)
+    every_axis_traces(spec, role)
     state_is_stable(spec)
     if role not in (*GROWING, "metric"):  # one reads a training; the others are slow to compile
         alone = by_themselves(spec)
@@ -59,7 +60,6 @@ def check(role: str, name: str) -> None:
     if role in DRAWING:
         draws_are_the_seeds(spec)
     neighbours_do_not_matter(spec)
-    every_axis_traces(spec, role)
 
 
 def with_part(role: str, name: str, spec: Spec | None = None) -> Spec:
