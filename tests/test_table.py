@@ -593,7 +593,7 @@ def test_killed_at_any_moment_it_goes_on_and_nothing_is_lost_or_doubled(tmp_path
     assert written(start(tmp_path, settings)) == len(settings) - there
     holds(tmp_path, settings)
     left = {p.name for p in tmp_path.rglob("*") if p.is_file()}
-    assert left == {"config.yaml", "claims", "results.parquet"}
+    assert left == {"config.yaml", ".sums", "claims", "results.parquet"}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="fork")
@@ -695,7 +695,7 @@ def test_merge_of_three_keeps_the_newest(tmp_path):
     assert sorted(set(sweep.values("optimizer.lr"))) == [1e-4, 2e-4]
     assert heard[-1] == (26, 26)
     files = {p.name for p in out.rglob("*") if p.is_file()}
-    assert files == {"config.yaml", "results.parquet", "claims"}
+    assert files == {"config.yaml", ".sums", "results.parquet", "claims"}
     table = Table(out, CONFIG)
     assert not table.missing(grid([0.75, 1.0, 1.5, 2.0])).any()
     table.write(grid([3.0]), curves(grid([3.0])), STEP)

@@ -51,7 +51,7 @@ model: {name: masked_mlp, widths: [8, 6, 6], start: [8, 0, 6], density: 0.3, act
 optimizer: {name: adam, lr: 0.02}
 stopping: {name: patience, interval: 1, patience: 1000, schedule: []}
 data_seed: 1
-epochs: 8
+epochs: 6
 seeds: 3
 snapshots: true
 arms:
@@ -60,11 +60,6 @@ arms:
     when: {name: every, epochs: 3}
     where: {name: extrema, high: 0.5, low: 0.1}
     growth: {patches: {size: 2, most: 2}}
-  random:
-    when: {name: every, epochs: 1, most: 64}
-    growth: random
-    take: {from: grown, growth.random.edges: edges_grown, growth.random.first: first_event,
-           growth.random.last: last_event}
 claims: {helps: grown > static}
 """
 )
