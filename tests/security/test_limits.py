@@ -19,7 +19,7 @@ from fractaljax import cli, config, store
 from fractaljax.config import plain_yaml
 from fractaljax.config.plain_yaml import from_yaml
 from fractaljax.parts import mnist
-from fractaljax.store import parquet, records, study_folder
+from fractaljax.store import parquet, records, seals, study_folder
 from fractaljax.view import gradients, image, png
 
 FractaljaxError = fj.FractaljaxError
@@ -226,7 +226,7 @@ def test_a_journal_is_never_unpickled():
         {"op_code": 9, "worker_id": "x", "trial_id": i, "system_attr": {"cma:optimizer:0": bomb}}
         for i in trials
     ]
-    Path(JOURNAL).write_text(lines + "".join(json.dumps(log) + "\n" for log in logs))
+    seals.replace(Path(JOURNAL), lines + "".join(json.dumps(log) + "\n" for log in logs))
     again = sampler()
     for i, found in enumerate(values):
         again.tell(i, sum(v**2 for v in found.values()))
