@@ -31,8 +31,8 @@ def device(asked: argparse.Namespace, trainings) -> dict:
 
     try:
         first, *others = jax.devices()
-    except RuntimeError as error:
-        why = str(error).splitlines()[0]
+    except (RuntimeError, AssertionError) as error:  # the latter where no plugin is installed
+        why = (str(error).splitlines() or ["JAX knows none"])[0]
         raise SystemExit(f"no device of platform {asked.platform}: {why}") from None
     stats = first.memory_stats() or {}
     return {

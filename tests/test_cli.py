@@ -361,7 +361,8 @@ def test_bench_measures_and_the_best_chunk_is_remembered(tmp_path, capsys, monke
     lines = printed(capsys, "bench", "tiny.yaml", "steps=10", "--devices", "1").splitlines()
     (kept,) = [line for line in lines if "kept" in line]
     (entry,) = json.loads((tmp_path / "cache/fractaljax/wisdom.json").read_text()).values()
-    assert entry["chunk"] == int(kept.split()[0])
+    kernel, chunk, *_ = kept.split()
+    assert (entry["kernel"], entry["chunk"]) == (kernel, int(chunk))
 
 
 def test_a_wrong_number_of_devices_in_a_fresh_process():

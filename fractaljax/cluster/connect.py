@@ -162,14 +162,14 @@ def slurm(resources: Mapping[str, float]) -> Any:
         FractaljaxError: that configuration is missing, or asks for what is not done here.
     """
     try:
-        import dask_jobqueue
+        from dask_jobqueue.slurm import SLURMCluster
     except ImportError:
         raise FractaljaxError(f"cluster slurm needs {NEEDED}") from None
-    import dask
+    import dask.config as settings
 
     if shutil.which("sbatch") is None:
         raise FractaljaxError("cluster slurm: there is no sbatch on this machine")
-    given = dask.config.get("jobqueue.slurm")
+    given = settings.get("jobqueue.slurm")
     if not given.get("cores") or not given.get("memory"):
         raise FractaljaxError(
             "cluster slurm: jobqueue.slurm.cores and .memory are not set in Dask's configuration "
@@ -185,7 +185,7 @@ def slurm(resources: Mapping[str, float]) -> Any:
         lines.append(f"--gpus={resources['GPU']:g}")
     try:
         # one thread, on which the devices of a job are driven, whatever its cores
-        return dask_jobqueue.SLURMCluster(
+        return SLURMCluster(
             cores=1,
             processes=1,
             job_cpu=given.get("job-cpu") or given["cores"],

@@ -257,10 +257,10 @@ class _Dealer:
 
     def _broke(self, piece: Piece, future: Any) -> None:
         """A piece without an answer: its worker died, or the cluster would not have it."""
-        import distributed
+        from distributed.scheduler import KilledWorker
 
         error = future.exception()
-        if isinstance(error, distributed.scheduler.KilledWorker):
+        if isinstance(error, KilledWorker):
             self._killed(piece)
         else:
             line = (str(error).splitlines() or [""])[0]

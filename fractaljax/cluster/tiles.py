@@ -86,8 +86,8 @@ def scan(
     store.begin(settled.readings, settled.numeric)
     run = _Run(store, window, on_tile)
     try:
-        pending = np.flatnonzero(~store.done().ravel())
-        pieces = [Piece(_named(store, i), _train, (job, int(i))) for i in pending]
+        pending = np.flatnonzero(~store.done().ravel()).tolist()
+        pieces = [Piece(_named(store, i), _train, (job, i)) for i in pending]
         deal(team, pieces, dtype=spec.dtype, heard=run.heard, shown=run.shown)
     finally:
         field = store.finish(run.record(settled.machine, known is not None))
@@ -127,7 +127,9 @@ class _Run:
     def shown(self) -> None:
         """Tells of the tiles that have come."""
         fresh, self._fresh = self._fresh, []
-        for index in fresh if self._on_tile else ():
+        if self._on_tile is None:
+            return
+        for index in fresh:
             seconds = time.perf_counter() - self._clock
             left, total = self._store.left(), self._window.size
             tile = self._store.tile(index)

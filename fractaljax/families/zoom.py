@@ -258,7 +258,7 @@ class _Stored(NamedTuple):
     chunk: int | None
     kernel: str | None
 
-    def __call__(self, tile: Tile) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def __call__(self, tile: Tile) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
         return _shared_with(*self)(tile)
 
 

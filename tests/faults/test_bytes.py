@@ -181,12 +181,11 @@ def test_what_a_study_finds_damaged_is_trained_again(undisturbed, tmp_path, kind
 def test_what_only_tells_is_made_again_once_it_is_removed(undisturbed, tmp_path, kind, name):
     whole, out = undisturbed(kind), tmp_path / "result"
     shutil.copytree(whole.out, out)
-    content = (out / name).read_bytes()
+    content, before = (out / name).read_bytes(), whole.work.finished(out)
     (out / name).write_bytes(content[:-2])
     line = one_line(run(whole.work.words(out)), out / name)
     assert "remove it" in line
     (out / name).unlink()
-    before = whole.work.finished(out)
     tally("damaged files, same command", kind, 1, *completed(whole, out, before))
 
 

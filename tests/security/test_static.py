@@ -28,6 +28,7 @@ NAMES = {  # of a distribution -> what is imported of it
 BY_OTHERS = {  # imported, and brought along by
     "requests": "tensorflow-datasets",
     "contourpy": "matplotlib",
+    "dask": "distributed",
 }
 
 
@@ -114,7 +115,7 @@ def test_only_dependencies_are_imported_at_the_top():
     """Extras are imported where they are used."""
     needed = {NAMES.get(n, n.replace("-", "_")) for n in declared(PROJECT["dependencies"])}
     needed |= {*sys.stdlib_module_names, "fractaljax"}
-    lazy = {"explorer/server.py", "explorer/guard.py", "families/learning.py"}  # imported lazily
+    lazy = {"explorer/server.py", "explorer/guard.py", "families/learning.py", "cluster/deaf.py"}
     for path in FILES:
         top = [
             n
