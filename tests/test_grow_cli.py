@@ -182,5 +182,5 @@ def test_mistakes_cost_one_line(capsys, tmp_path):
     assert "architectures=3" in refused(
         capsys, "grow", "seeds", ROOT / "configs/growth/seeds.yaml", "architectures=3"
     )
-    assert "agenda.yaml" in refused(capsys, "queue", tmp_path / "agenda.yaml")
+    assert "no file" in refused(capsys, "queue", tmp_path / "agenda.yaml")
     assert "chunk" in refused(capsys, "grow", RULES, "--chunk", "0")

@@ -65,7 +65,9 @@ def test_a_killed_worker_costs_its_tile(processes, config, undisturbed, tmp_path
     assert "is gone; what it was at is handed out again" in err and "Traceback" not in err
     check(out, undisturbed, before)
     made = fj.open(out).provenance
-    assert made["pixels"] == 4 * TILES and made["workers"] >= 2  # both had their share
+    # one that was killed between the last byte of its tile and the receipt is not counted
+    assert made["pixels"] in (4 * TILES, 4 * TILES - 4)
+    assert made["workers"] >= 2  # both had their share
 
 
 def test_a_killed_driver_goes_on_and_so_does_one_whose_worker_died_too(
@@ -136,7 +138,9 @@ def test_ctrl_c_keeps_what_runs_and_ends_the_workers(config, undisturbed, tmp_pa
     assert "after this tile" in err and "goes on" in err and "Traceback" not in err, err
     assert not psutil.wait_procs(workers, timeout=30)[1], "a worker outlives its driver"
     before = finished(out)
-    assert fj.open(out).provenance["pixels"] == 2 * len(before), "a finished tile is not told of"
+    # the receipts of the tiles at which the two workers ended may come too late to be counted
+    untold = len(before) // 2 - fj.open(out).provenance["pixels"] // 4
+    assert 0 <= untold <= 2, "finished tiles are not told of"
     if len(before) < 2 * TILES:
         words = ["scan", str(config), "--devices", "1", "--out", str(out)]
         assert cli.main(words) == 0  # and a process alone goes on with what a cluster began

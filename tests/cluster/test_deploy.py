@@ -173,7 +173,8 @@ def sbatch(tmp_path, monkeypatch):
 
 def test_slurm_writes_a_job_of_one_worker(sbatch):
     given = yaml.safe_load((DEPLOY / "slurm" / "jobqueue.yaml").read_text())
-    with dask.config.set(given), dask.config.set({"jobqueue.slurm.interface": "lo"}):
+    whole = dask.config.merge(dask.config.config, given)  # as Dask reads its files: over defaults
+    with dask.config.set(whole), dask.config.set({"jobqueue.slurm.interface": "lo"}):
         with connect.slurm({"GPU": 1.0}) as cluster:
             script = cluster.job_script()
         for line in ("-p gpu", "--cpus-per-task=8", "-t 01:00:00", "--requeue", "--gpus=1"):
