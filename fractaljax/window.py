@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fractaljax.axis import Axis, Lattice
+from fractaljax.axis import MAX_SIDE, Axis, Lattice
 from fractaljax.errors import FractaljaxError
 
-__all__ = ["Axis", "Lattice", "Tile", "Window"]
+__all__ = ["MAX_SIDE", "Axis", "Lattice", "Tile", "Window"]
 MAX_PIXELS = 2**32  # of a window that is trained or opened whole: 65536 x 65536
 MAX_TILES = 2**22  # that one window is cut into
 

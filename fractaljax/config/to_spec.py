@@ -8,7 +8,7 @@ from fractaljax.config.to_tree import label
 from fractaljax.config.trees import DEFAULTS
 from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.spec import ALIASES, FIELDS, MANY_ROLES, OPTIONAL_ROLES, PART_ROLES, Part, Spec
-from fractaljax.window import Axis, Lattice, Window
+from fractaljax.window import MAX_SIDE, Axis, Lattice, Window
 
 WINDOW = ("x", "y", "resolution")
 RANGE = ("min", "max", "scale")
@@ -153,4 +153,6 @@ def _resolution(value: Any) -> tuple[int, int]:
         raise FractaljaxError(
             f"window.resolution={value!r}: takes N, WxH or [W, H] with sides of at least 1"
         )
+    if max(sides) > MAX_SIDE:
+        raise FractaljaxError(f"window.resolution={value!r}: allowed are 1 to {MAX_SIDE}")
     return sides[0], sides[-1]

@@ -169,10 +169,11 @@ def _shared(spec: Spec, source: Tree) -> Draws:
 
 def _check_size(draws: Draws) -> None:
     """Refuses what no machine holds, by shapes alone: XLA ends the process over some of them."""
-    for what, tree in (("data", draws.data), ("weights", draws.weights), ("steps", draws.batches)):
+    parts = {"problem": draws.data, "model": draws.weights, "steps": draws.batches}
+    for path, tree in parts.items():
         if (size := sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))) > MAX_NUMBERS:
             raise FractaljaxError(
-                f"too large: {size:.3g} numbers of {what} in one network; at most {MAX_NUMBERS}"
+                f"{path}: too large: {size:.3g} numbers in one network; at most {MAX_NUMBERS}"
             )
 
 
