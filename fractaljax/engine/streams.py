@@ -155,7 +155,7 @@ def shared_draws(spec: Spec) -> Draws:
     the same networks as a float64 one."""
     with generator(spec), jax.enable_x64(True):
         source = cast(source_of(spec), "float64")
-        _check_size(jax.eval_shape(lambda: _shared(spec, source)))
+        _check_size(spec, jax.eval_shape(lambda: _shared(spec, source)))
         return _shared(spec, source)
 
 
@@ -167,13 +167,22 @@ def _shared(spec: Spec, source: Tree) -> Draws:
     return Draws(data, weights, keys.batches, keys.noise, keys.growth, summed)
 
 
-def _check_size(draws: Draws) -> None:
+def _check_size(spec: Spec, draws: Draws) -> None:
     """Refuses what no machine holds, by shapes alone: XLA ends the process over some of them."""
-    parts = {"problem": draws.data, "model": draws.weights, "steps": draws.batches}
-    for path, tree in parts.items():
+    for what, tree, roles in (
+        ("data", draws.data, ("problem", "model")),  # as many points as weights, perhaps
+        ("weights", draws.weights, ("model", "problem")),
+        ("steps", draws.batches, ("steps",)),
+    ):
         if (size := sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))) > MAX_NUMBERS:
+            sizes = [
+                f"{path}={value}"
+                for path, value in spec.paths().items()
+                if path.startswith(roles) and type(value) is int
+            ]
             raise FractaljaxError(
-                f"{path}: too large: {size:.3g} numbers in one network; at most {MAX_NUMBERS}"
+                f"{', '.join(sizes) or roles[0]}: too large: {size:.3g} numbers of {what} in one "
+                f"network; at most {MAX_NUMBERS}"
             )
 
 

@@ -18,7 +18,7 @@ DAY = 86400.0
 JUMPS = (-3650 * DAY, -3 * DAY, 3 * DAY, 36500 * DAY)  # a century ahead is beyond 2038
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("verb", works.READ)
 def test_a_clock_that_jumps_changes_nothing(undisturbed, tmp_path, verb):
     whole, chance = undisturbed(verb), random.Random(SEED)
@@ -38,7 +38,7 @@ def test_a_clock_that_jumps_changes_nothing(undisturbed, tmp_path, verb):
     tally("clock jumps", verb, len(jumps), gone + more, differing)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("verb", works.READ)
 def test_files_of_any_date_are_as_good(undisturbed, tmp_path, verb):
     whole, out = undisturbed(verb), tmp_path / "result"
@@ -68,7 +68,7 @@ def test_of_two_runs_the_newest_counts_although_the_clock_went_back(tmp_path, mo
     tally("clock jumps", "table of a sweep", 3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_runs_that_are_trained_again_win_whatever_the_clock_says(undisturbed, tmp_path):
     whole, out = undisturbed("sweep"), tmp_path / "result"
     assert run(whole.work.words(out), World(clock=36500 * DAY)).code == 0

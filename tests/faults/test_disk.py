@@ -21,7 +21,7 @@ def used(place) -> int:
     return sum(4096 * (1 + f.stat().st_size // 4096) for f in place.rglob("*"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("times", FEW + MANY)
 @pytest.mark.parametrize("verb", works.READ)
 def test_a_full_disk_is_one_line_and_loses_nothing(undisturbed, tmp_path, verb, times):
@@ -43,7 +43,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(undisturbed, tmp_path, verb, 
     tally("disk full", verb, times, gone, wrong)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("verb", works.READ)
 def test_a_file_that_may_not_grow_is_one_line_and_loses_nothing(undisturbed, tmp_path, verb):
     """A limit on the size of files: for users who may not mount anything."""
@@ -52,7 +52,7 @@ def test_a_file_that_may_not_grow_is_one_line_and_loses_nothing(undisturbed, tmp
     tally("no file beyond 1500 bytes", verb, 1, *completed(whole, out, whole.work.finished(out)))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("verb", PICTURES)
 def test_a_picture_is_there_whole_or_not_at_all(undisturbed, tmp_path, verb):
     whole = undisturbed("zoom" if verb == "video" else "scan")

@@ -12,7 +12,7 @@ from child import World
 from harness import Command, completed, lost, one_line, run, tally, wrong
 
 NOBODY = 65534
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from harness import one_line, run, tally
 import fractaljax as fj
 from fractaljax.store import study_folder as files
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 VALUES = ("nan", "inf")
 
 

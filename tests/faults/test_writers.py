@@ -13,7 +13,7 @@ def counted(file) -> int:
     return sum(map(int, file.read_text().split())) if file.exists() else 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("times", FEW + MANY)
 @pytest.mark.parametrize("verb", works.READ)
 def test_two_processes_share_the_work(undisturbed, tmp_path, verb, times):
