@@ -252,9 +252,8 @@ def missing(job: Job, batch: Batch, table: Table, capacity: int) -> Iterator[tup
     waiting: list[int] = []
     seen = 0
     for start in range(0, batch.grid.size, capacity):
-        block = range(start, min(start + capacity, batch.grid.size))
-        absent = table.missing([settings_of(job, batch, i) for i in block])
-        waiting += [i for i, gone in zip(block, absent, strict=True) if gone]
+        block, absent = _absent(job, batch, table, start, capacity)
+        waiting += absent
         seen += len(block)
         if len(waiting) >= capacity:
             yield waiting[:capacity], seen - len(waiting[capacity:])
@@ -277,9 +276,8 @@ def _claimed(
                 busy.append(start)
                 continue
             held.append(start)
-            block = range(start, min(start + capacity, batch.grid.size))
-            absent = table.missing([settings_of(job, batch, i) for i in block])
-            waiting += [i for i, gone in zip(block, absent, strict=True) if gone]
+            block, absent = _absent(job, batch, table, start, capacity)
+            waiting += absent
             seen += len(block)
             if len(waiting) >= capacity:
                 rest = waiting[capacity:]
@@ -293,6 +291,15 @@ def _claimed(
         if busy and len(busy) == len(left):
             time.sleep(WAIT_S)
         left = busy
+
+
+def _absent(
+    job: Job, batch: Batch, table: Table, start: int, capacity: int
+) -> tuple[range, list[int]]:
+    """A block of runs, and those of them that are not there."""
+    block = range(start, min(start + capacity, batch.grid.size))
+    gone = table.missing([settings_of(job, batch, i) for i in block])
+    return block, [i for i, is_gone in zip(block, gone, strict=True) if is_gone]
 
 
 def _released(table: Table, batch: Batch, held: list[int]) -> list[int]:
