@@ -492,7 +492,8 @@ def test_progress_and_the_default_place(folder, monkeypatch, caplog, capsys):
     place = Path("outputs/tiny/gph/0123456789")
     assert capsys.readouterr().out == f"{place}\n"
     again = {"model.gamma": 1e-3, "batch_seed": [0, 1, 2]}
-    assert called == {"out": place, "overwrite": True, "rerun": again, "parts": 3}
+    options = {"out": place, "overwrite": True, "rerun": again, "cluster": None}
+    assert called == {**options, "parts": 3}
     assert caplog.messages == [
         "gph: 25.0 %, 2 of 8 are there",
         "gph: 62.5 %, 2.00 runs/s, 2 s left (program 1 of 2)",

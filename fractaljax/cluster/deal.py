@@ -229,9 +229,9 @@ class _Dealer:
             raise Gone()
         try:
             answer = future.result(timeout=FETCH_S)
-        except TimeoutError:  # its worker went with the receipt: it is done again
-            self._running[future] = hand
-            future.add_done_callback(self._finished.put)
+        except TimeoutError:  # its worker went with the receipt, or stands still: another does it
+            self._cancel([future])
+            self._waiting.appendleft(hand.piece)
             return
         except (OSError, RuntimeError, CancelledError):  # nobody could be asked for it
             raise Gone() from None

@@ -150,7 +150,9 @@ def prepare(
             raise FractaljaxError("dtype: one a sweep; give --dtype float32 or float64")
     if grid.size > MAX_RUNS:
         path = max(grid.dims, key=lambda dim: len(dim.rows)).paths[0]
-        raise FractaljaxError(f"{path}: {grid.size} runs in all; at most {MAX_RUNS} in one sweep")
+        raise FractaljaxError(
+            f"{path}: {grid.size:,} runs in all; at most {MAX_RUNS:,} in one sweep"
+        )
     plan.prepare(setting.course.dtype, devices)
     check_precision(setting.course)
     static = {path for path in paths if not _may_trace(setting.course, paths, grid, path)}
