@@ -26,6 +26,7 @@ STEPS = 12  # enough for a fold's tail to begin and for momentum to matter
 Alone = list[dict[str, jax.Array]]  # readings of one network a rate
 GROWING = ("when", "where", "growth", "rates")  # roles of a network that grows
 DRAWING = ("model", "problem", "teacher")  # roles that draw at random
+PIXELS, CHUNK = 16, 4  # of the one program that all laws of scans run
 RATES = (0.05, 5.0)  # one that converges on the default problem, one that need not
 
 
@@ -153,13 +154,16 @@ def batch_equals_loop(spec: Spec, alone: Alone | None = None) -> None:
 
 def scan_equals_train(spec: Spec, alone: Alone | None = None) -> None:
     """Laws 3 and 4: a pixel of a scan is the network that `train` trains with the same seed."""
-    path = _rate(spec)
-    window = Window(Axis(path, *RATES, n=2, scale="linear"))  # these rates to the last bit
-    points = window.points(window.tiles(0)[0])
-    pixels = program.compile_tile(spec, (path,), 2, 2, mesh(1)).run(points)
+    window = Window(Axis(_rate(spec), *RATES, n=2, scale="linear"))  # these rates to the last bit
+    pixels = _scanned(spec)(window.points(window.tiles(0)[0]))
     for i, readings in enumerate(alone or by_themselves(spec)):
         for name, value in readings.items():
             _close(pixels[name][i], value, spec.dtype, f"law 4: {name} at rate {RATES[i]}")
+
+
+def _scanned(spec: Course) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """A scan over the rate, of up to `PIXELS` networks in several chunks."""
+    return program.compile_tile(spec, (_rate(spec),), PIXELS, CHUNK, mesh()).run
 
 
 def draws_are_the_seeds(spec: Spec) -> None:
@@ -174,10 +178,8 @@ def draws_are_the_seeds(spec: Spec) -> None:
 
 def neighbours_do_not_matter(spec: Course) -> None:
     """Law 3: a reading does not depend on how long the neighbours run, nor on the place."""
-    names = (_rate(spec),)
-    window = Window(Axis(*names, 1e-2, 1e4, 16))
-    points = window.points(window.tiles(0)[0])
-    run: Callable = program.compile_tile(spec, names, 16, 4, mesh()).run
+    window = Window(Axis(_rate(spec), 1e-2, 1e4, PIXELS))
+    points, run = window.points(window.tiles(0)[0]), _scanned(spec)
     forward = run(points)
     backward = {k: v[::-1] for k, v in run(points[::-1]).items()}
     alone = [run(points[i : i + 1]) for i in range(len(points))]

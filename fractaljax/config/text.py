@@ -59,8 +59,9 @@ def parse(text: str, where: str, name: str) -> dict[str, Any]:
         raise FractaljaxError(f"{where}: an experiment with arms; fractaljax grow takes it")
     if any(key in STUDY for key in raw):
         raise FractaljaxError(f"{where}: a study or a part of one; fractaljax search takes it")
-    if not any(key in TOP for key in raw):
-        raw = {"experiments": {name: raw}}
+    if "defaults" not in raw and "experiments" not in raw:
+        own = {key: value for key, value in raw.items() if key != "plugins"}
+        raw = {"plugins": raw.get("plugins"), "experiments": {name: own}}
     for key in raw:
         if key not in TOP:
             raise unknown(f"key in {where}", key, TOP)

@@ -1,5 +1,7 @@
 """Data that hold NaN or infinity: told as what it is, in every family; no hang, no traceback."""
 
+import sys
+
 import numpy as np
 import pytest
 import works
@@ -7,15 +9,19 @@ import yaml
 from harness import one_line, run, tally
 
 import fractaljax as fj
+from fractaljax.config import load_plugins
 from fractaljax.store import study_folder as files
 
 pytestmark = pytest.mark.long
 VALUES = ("nan", "inf")
+NOT_FINITE = 4  # as the fold `status` tells it
 
 
 @pytest.fixture(params=VALUES)
-def spoiled(request, tmp_path):
-    """A function: verb -> its small config on data that hold the value."""
+def spoiled(request, tmp_path, own_registry, monkeypatch):
+    """A function: verb -> its small config on data that hold the value; known here too."""
+    monkeypatch.delitem(sys.modules, "broken_data", raising=False)
+    load_plugins(["broken_data"])
 
     def of(verb: str, **changes: object):
         tree = yaml.safe_load(works.CONFIGS[verb]) | changes
@@ -34,7 +40,7 @@ def test_every_pixel_of_a_scan_reads_nonfinite(spoiled, tmp_path):
     assert ended.code == 0 and "Traceback" not in ended.told, ended.told
     made = fj.open(out)
     assert made.done.all() and (np.asarray(made["measure"]) > 0).all()  # none converged
-    assert (np.asarray(made["status"]) == 0).all()  # `status` of a loss that is not finite
+    assert (np.asarray(made["status"]) == NOT_FINITE).all()
     tally("NaN and infinite data", "scan", 1)
 
 
@@ -55,7 +61,7 @@ def test_the_curves_of_a_sweep_are_not_finite(spoiled, tmp_path):
     ended = run([*words, "--out", str(out)])
     assert ended.code == 0 and "Traceback" not in ended.told, ended.told
     runs = fj.load_sweep(out)
-    assert len(runs) == 4 and (np.array(runs.history["status"]) == 0).all()
+    assert len(runs) == 4 and (np.array(runs.history["status"]) == NOT_FINITE).all()
     tally("NaN and infinite data", "sweep", 1)
 
 
@@ -65,7 +71,8 @@ def test_a_search_says_that_every_trial_failed(spoiled, tmp_path):
     assert ended.code == 0 and "Traceback" not in ended.told, ended.told
     assert "failed: no trial had a finite validation loss" in ended.told
     assert "failed" in files.read_tree(out / "6" / "summary.yaml")
-    moved = run(["transfer", str(out), *works.OPTIONS["transfer"], "--out", str(tmp_path / "m")])
+    words = ["transfer", str(out), "--plugin", "broken_data", *works.OPTIONS["transfer"]]
+    moved = run([*words, "--out", str(tmp_path / "m")])
     assert "no trial of any architecture had a finite loss" in one_line(moved)
     tally("NaN and infinite data", "search", 2)
 
