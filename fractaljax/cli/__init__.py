@@ -25,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        print(f"fractaljax: out of memory: {str(error).splitlines()[0][:200]}", file=sys.stderr)
+        why = (str(error).splitlines() or ["a smaller --chunk needs less"])[0]  # Python's says none
+        print(f"fractaljax: out of memory: {why[:200]}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         sys.stderr.close()

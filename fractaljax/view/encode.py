@@ -128,7 +128,7 @@ def encode(
         codec: how.
 
     Raises:
-        FractaljaxError: ffmpeg failed; says its last line.
+        FractaljaxError: ffmpeg failed; says its first line, which is the cause of the others.
     """
     width, height = size
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:.12g}"]
@@ -139,7 +139,7 @@ def join(path: Path, segments: Sequence[Path], codec: Codec, notes: Mapping[str,
     """Writes the whole video from its segments, with notes as JSON in the comment.
 
     Raises:
-        FractaljaxError: ffmpeg failed; says its last line.
+        FractaljaxError: ffmpeg failed; says its first line, which is the cause of the others.
     """
     comment = ["-metadata", f"comment={json.dumps(notes)}"]
     try:
@@ -175,8 +175,8 @@ def _run(path: Path, arguments: Sequence[str], frames: Iterable[np.ndarray]) -> 
                 said.seek(0)
                 lines = said.read().decode(errors="replace").splitlines()
                 told = [t for line in lines if (t := line.strip()) and t != "Conversion failed!"]
-                last = told[-1] if told else f"status {process.returncode}"
-                raise FractaljaxError(f"{path.name}: ffmpeg failed: {last}")
+                cause = told[0] if told else f"status {process.returncode}"
+                raise FractaljaxError(f"{path}: ffmpeg failed: {cause}")
         with draft.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(draft, path)

@@ -29,7 +29,9 @@ def test_a_full_disk_is_one_line_and_loses_nothing(undisturbed, tmp_path, verb, 
     whole, chance = undisturbed(verb), random.Random(SEED + times)
     gone = wrong = 0
     for number in range(times):
-        room = int(used(whole.out) * (0.1 + 0.8 * chance.random())) // PAGE * PAGE
+        room = (
+            int(used(whole.out) * (0.1 + 0.8 * chance.random())) // PAGE * PAGE or PAGE
+        )  # 0: no limit
         with mounted(tmp_path / f"{number}", str(room)) as place:
             if place is None:
                 pytest.skip("no file system can be mounted here; limits of files are tested below")
@@ -57,10 +59,9 @@ def test_a_file_that_may_not_grow_is_one_line_and_loses_nothing(undisturbed, tmp
 @pytest.mark.parametrize("verb", PICTURES)
 def test_a_picture_is_there_whole_or_not_at_all(undisturbed, tmp_path, verb):
     whole = undisturbed("zoom" if verb == "video" else "scan")
-    with mounted(tmp_path / "small", "8k") as place:
-        small = place or tmp_path / "limited"
-        small.mkdir(exist_ok=True)
-        for name in PICTURES[verb]:
+    for name in PICTURES[verb]:
+        with mounted(tmp_path / name, "8k") as place:
+            small = place or tmp_path / name
             world = World() if place else World(file_size=100)
             earlier = small / name
             earlier.write_text("an earlier picture") if name != "picture.dzi" else None
