@@ -371,3 +371,19 @@ def test_a_wrong_number_of_devices_in_a_fresh_process():
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert "devices=-1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (MemoryError(), "a smaller --chunk needs less"),
+        (RuntimeError("RESOURCE_EXHAUSTED: 8 bytes\nmore"), "RESOURCE_EXHAUSTED: 8 bytes"),
+    ],
+)
+def test_memory_that_runs_out_is_one_line(monkeypatch, capsys, error, says):
+    def exhausted(_):
+        raise error
+
+    monkeypatch.setattr("fractaljax.cli.verbs.scan", exhausted)
+    assert cli.main(["scan", "tiny.yaml"]) == 2
+    assert capsys.readouterr().err == f"fractaljax: out of memory: {says}\n"

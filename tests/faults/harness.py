@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import NamedTuple
 
 import child
+import pytest
+import works
 from child import World
 from works import Pieces, Work
 
@@ -23,6 +25,14 @@ SEED = int(os.environ.get("FRACTALJAX_FAULTS_SEED", "20261126"))
 TALLY = "FRACTALJAX_FAULTS"  # a file that gets a line for every fault that is injected
 WAIT_S = 500.0  # less than a test may take
 FORKED = multiprocessing.get_context("forkserver")
+
+
+def scan_first(verbs: Iterable[str]) -> list:
+    """Parameters of a test: `scan`, which stands for all in the short form, and the others."""
+    return [v if v == "scan" else pytest.param(v, marks=pytest.mark.long) for v in verbs]
+
+
+VERBS = scan_first(works.READ)
 
 
 class Ended(NamedTuple):

@@ -6,9 +6,8 @@ import time
 
 import numpy as np
 import pytest
-import works
 from child import World
-from harness import SEED, Command, completed, lost, run, tally, wrong
+from harness import SEED, VERBS, Command, completed, lost, run, tally, wrong
 
 from fractaljax import load_sweep
 from fractaljax.store import table
@@ -18,8 +17,7 @@ DAY = 86400.0
 JUMPS = (-3650 * DAY, -3 * DAY, 3 * DAY, 36500 * DAY)  # a century ahead is beyond 2038
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("verb", works.READ)
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_clock_that_jumps_changes_nothing(undisturbed, tmp_path, verb):
     whole, chance = undisturbed(verb), random.Random(SEED)
     gone, out, before = 0, tmp_path / "result", {}
@@ -38,8 +36,7 @@ def test_a_clock_that_jumps_changes_nothing(undisturbed, tmp_path, verb):
     tally("clock jumps", verb, len(jumps), gone + more, differing)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("verb", works.READ)
+@pytest.mark.parametrize("verb", VERBS)
 def test_files_of_any_date_are_as_good(undisturbed, tmp_path, verb):
     whole, out = undisturbed(verb), tmp_path / "result"
     assert run(whole.work.words(out)).code == 0

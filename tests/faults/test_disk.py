@@ -5,9 +5,8 @@ import contextlib
 import random
 
 import pytest
-import works
 from child import World
-from harness import SEED, completed, mounted, one_line, remounted, run, tally
+from harness import SEED, VERBS, completed, mounted, one_line, remounted, run, tally
 
 PAGE = 4096
 FEW, MANY = [1], [pytest.param(8, marks=pytest.mark.long)]
@@ -18,13 +17,12 @@ PICTURES = {
 
 
 def used(place) -> int:
-    """Bytes of a folder in whole pages, as a file system in memory counts them; folders are free."""
+    """Bytes of all files in whole pages, as a file system in memory counts them."""
     return sum(-(-f.stat().st_size // PAGE) * PAGE for f in place.rglob("*") if f.is_file())
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("times", FEW + MANY)
-@pytest.mark.parametrize("verb", works.READ)
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_full_disk_is_one_line_and_loses_nothing(undisturbed, tmp_path, verb, times):
     whole, chance = undisturbed(verb), random.Random(SEED + times)
     gone = wrong = 0
@@ -46,8 +44,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(undisturbed, tmp_path, verb, 
     tally("disk full", verb, times, gone, wrong)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("verb", works.READ)
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_file_that_may_not_grow_is_one_line_and_loses_nothing(undisturbed, tmp_path, verb):
     """A limit on the size of files: for users who may not mount anything."""
     whole, out = undisturbed(verb), tmp_path / "result"
@@ -55,7 +52,6 @@ def test_a_file_that_may_not_grow_is_one_line_and_loses_nothing(undisturbed, tmp
     tally("no file beyond 1500 bytes", verb, 1, *completed(whole, out, whole.work.finished(out)))
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("verb", PICTURES)
 def test_a_picture_is_there_whole_or_not_at_all(undisturbed, tmp_path, verb):
     whole = undisturbed("zoom" if verb == "video" else "scan")

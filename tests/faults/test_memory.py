@@ -7,9 +7,8 @@ import pytest
 import works
 import yaml
 from child import World
-from harness import lost, one_line, run, tally
+from harness import lost, one_line, run, scan_first, tally
 
-pytestmark = pytest.mark.long
 ROOM = 2**28  # bytes beyond what a small command of the verb has in use
 HUGE = {  # what makes a network of it that no such room holds, and a small one before it
     "scan": ["model.width=3000", "model.depth=4"],
@@ -31,7 +30,7 @@ def config(verb: str, place: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("verb", HUGE)
+@pytest.mark.parametrize("verb", scan_first(HUGE))
 def test_out_of_memory_is_one_line_and_loses_nothing(undisturbed, tmp_path, verb):
     work, out = undisturbed(verb).work, tmp_path / "result"
     options = works.OPTIONS[verb][-4:] if verb == "sweep" else works.OPTIONS[verb]

@@ -7,12 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-import works
 from child import World
-from harness import Command, completed, lost, one_line, run, tally, wrong
+from harness import VERBS, Command, completed, lost, one_line, run, tally, wrong
 
 NOBODY = 65534
-pytestmark = pytest.mark.long
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def unlocked(place: Path) -> None:
             folder.chmod(0o755)
 
 
-@pytest.mark.parametrize("verb", works.READ)
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_read_only_folder_is_one_line(undisturbed, open_place, verb):
     whole = undisturbed(verb)
     source = open_place / whole.work.source.name  # where every user may read it
@@ -54,7 +52,7 @@ def test_a_read_only_folder_is_one_line(undisturbed, open_place, verb):
     tally("read-only folder", verb, 2, gone, differing)
 
 
-@pytest.mark.parametrize("verb", works.READ)
+@pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("how", ["renamed", "removed"])
 def test_a_folder_that_vanishes_is_one_line(undisturbed, tmp_path, verb, how):
     whole, out, away = undisturbed(verb), tmp_path / "result", tmp_path / "away"
@@ -77,7 +75,7 @@ def test_a_folder_that_vanishes_is_one_line(undisturbed, tmp_path, verb, how):
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="a place nobody can write to")
-@pytest.mark.parametrize("verb", works.READ)
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_place_nobody_can_write_to_is_one_line(undisturbed, verb):
     one_line(run(undisturbed(verb).work.words(Path("/proc/nowhere"))), "/proc/nowhere")
 

@@ -12,7 +12,6 @@ import fractaljax as fj
 from fractaljax.config import load_plugins
 from fractaljax.store import study_folder as files
 
-pytestmark = pytest.mark.long
 VALUES = ("nan", "inf")
 NOT_FINITE = 4  # as the fold `status` tells it
 
@@ -65,6 +64,7 @@ def test_the_curves_of_a_sweep_are_not_finite(spoiled, tmp_path):
     tally("NaN and infinite data", "sweep", 1)
 
 
+@pytest.mark.long
 def test_a_search_says_that_every_trial_failed(spoiled, tmp_path):
     path, out = spoiled("search"), tmp_path / "result"
     ended = run(["search", str(path), *works.OPTIONS["search"], "--out", str(out)])
@@ -77,6 +77,7 @@ def test_a_search_says_that_every_trial_failed(spoiled, tmp_path):
     tally("NaN and infinite data", "search", 2)
 
 
+@pytest.mark.long
 def test_the_members_of_a_population_read_nonfinite(spoiled, tmp_path):
     path, out = spoiled("grow"), tmp_path / "result"
     ended = run(["grow", str(path), *works.OPTIONS["grow"], "--out", str(out)])

@@ -1,9 +1,8 @@
 """Two processes at the same work in one folder: both end, and nothing is trained twice."""
 
 import pytest
-import works
 from child import World
-from harness import Command, run, tally, wrong
+from harness import VERBS, Command, run, tally, wrong
 
 FEW, MANY = [1], [pytest.param(5, marks=pytest.mark.long)]
 
@@ -13,9 +12,8 @@ def counted(file) -> int:
     return sum(map(int, file.read_text().split())) if file.exists() else 0
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("times", FEW + MANY)
-@pytest.mark.parametrize("verb", works.READ)
+@pytest.mark.parametrize("verb", VERBS)
 def test_two_processes_share_the_work(undisturbed, tmp_path, verb, times):
     whole, twice, differing = undisturbed(verb), 0, 0
     run(whole.work.words(tmp_path / "alone"), World(counted=tmp_path / "once"))
