@@ -22,7 +22,7 @@ import yaml
 
 from fractaljax import config
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import rows
+from fractaljax.store import parquet, parquet_sums, rows
 from fractaljax.store.merging import merge
 from fractaljax.store.sweeps import load_run, load_sweep
 from fractaljax.store.table import Table
@@ -717,6 +717,36 @@ def test_merge_refuses_another_setting_before_it_writes(tmp_path):
     with pytest.raises(FractaljaxError, match=r"steps: 8 -> 24 \("):
         merge([a], out)
     assert contents(out) == before
+
+
+def test_a_flipped_bit_anywhere_is_found_before_it_becomes_a_number(tmp_path):
+    """Of headers of pages and of the footer too, which the checksums of pages leave out."""
+    filled(tmp_path, grid())
+    file, chance = parts(tmp_path)[0], random.Random(5)
+    whole, copy = file.read_bytes(), tmp_path / "copy"
+    for place in [*range(0, len(whole), 5), *range(len(whole) - 8, len(whole))]:
+        content = bytearray(whole)
+        content[place] ^= 1 << chance.randrange(8)
+        copy.write_bytes(content)
+        with contextlib.suppress(parquet.Damaged):
+            one = parquet.index(copy)
+            found = parquet.group(one, 0)
+            assert place < 4, "the letters that every Parquet file begins with say nothing"
+            assert found.equals(parquet.group(parquet.index(file), 0))
+
+
+def test_checksums_are_optional_and_in_nobodys_way(tmp_path):
+    filled(tmp_path, grid())
+    file, plain = parts(tmp_path)[0], tmp_path / "parts" / "plain.parquet"
+    table = pq.read_table(file)  # what any reader of Parquet makes of it
+    assert table.equals(parquet.group(parquet.index(file), 0))
+    schema, about = table.schema, json.loads(table.schema.metadata[parquet.ABOUT])
+    assert about.pop(parquet.SUMMED) is True
+    earlier = schema.with_metadata({parquet.ABOUT: json.dumps(about)})
+    pq.write_table(table.cast(earlier), plain)  # as a version without them wrote it
+    file.unlink()
+    holds(tmp_path, grid())
+    assert parquet_sums.MARK not in plain.read_bytes()
 
 
 def test_merge_leaves_damaged_files_of_others_where_they_are(tmp_path, caplog):

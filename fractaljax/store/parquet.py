@@ -13,12 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import disk, formats, rows
+from fractaljax.store import disk, formats, parquet_sums, rows
+from fractaljax.store.parquet_sums import Damaged
 
 log = logging.getLogger("fractaljax")
 FORMAT = 1  # raised when an older reader could not read it
 GROUP_BYTES = 2**23  # of a row group in memory
 ABOUT = b"fractaljax"  # key in the metadata of a file
+SUMMED = "sums"  # there, of a file that has checksums: since 0.2.0
 MAX_RUNS = 2**28  # of one file, as of one sweep
 MAX_GROUP_BYTES = 64 * GROUP_BYTES  # a row group may be one run that is larger than others
 
@@ -37,15 +39,11 @@ class Index(NamedTuple):
     runs: pa.Table  # swept columns and when they were written
 
 
-class Damaged(Exception):
-    """A file that is there and cannot be read."""
-
-
 def write(
     path: Path, schema: pa.Schema, about: Mapping[str, Any], tables: Iterable[pa.Table]
 ) -> None:
     """Writes tables of one schema as one file, atomically, in row groups of bounded size."""
-    text = json.dumps({"format": FORMAT, **about})
+    text = json.dumps({"format": FORMAT, SUMMED: True, **about})
     schema = schema.with_metadata({ABOUT: text.encode()})
     few: Any = [f.name for f in schema if rows.is_swept(f)] + [f"{rows.STEP}.list.element"]
     fresh = path.with_name(f".{path.name}-{os.getpid()}")
@@ -55,6 +53,7 @@ def write(
         ) as writer:
             for group in _grouped(tables):
                 writer.write_table(group.replace_schema_metadata(schema.metadata))
+        parquet_sums.add(fresh)
         os.replace(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
@@ -69,14 +68,14 @@ def index(path: Path) -> Index:
         FileNotFoundError: it is not there (any more).
     """
     now = stamp(path)
-    with _reading(path) as file:
-        _check_sizes(file.metadata)
-        schema, metadata = file.schema_arrow, file.metadata
-        about = disk.from_json((schema.metadata or {}).get(ABOUT, b"{}"))
+    with _reading(path) as opened:
+        schema, metadata = opened.file.schema_arrow, opened.file.metadata
+        about = opened.about()
         formats.check(path, about.get("format"), FORMAT)
         groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         names = [f.name for f in schema if rows.is_swept(f)] + [rows.WRITTEN]
-        return Index(path, now, schema, about, groups, file.read(names))
+        runs = opened.read(range(len(groups)), names)
+        return Index(path, now, schema, about, groups, runs)
 
 
 def _check_sizes(metadata: pq.FileMetaData) -> None:
@@ -122,9 +121,8 @@ def group(one: Index, number: int, columns: list[str] | None = None) -> pa.Table
     """
     if stamp(one.path) != one.stamp:
         raise FractaljaxError(f"{one.path} was joined with others meanwhile; load the sweep again")
-    with _reading(one.path) as file:
-        _check_sizes(file.metadata)
-        return file.read_row_group(number, columns)
+    with _reading(one.path) as opened:
+        return opened.read([number], columns)
 
 
 def stamp(path: Path) -> Stamp:
@@ -160,12 +158,36 @@ def provenance(found: Iterable[Index]) -> list[Any]:
     return list({json.dumps(way, sort_keys=True): way for way in ways}.values())
 
 
+class _Opened(NamedTuple):
+    """A file whose footer is what was written."""
+
+    source: pa.NativeFile
+    file: pq.ParquetFile
+    sums: tuple[int, ...] | None  # of its column chunks
+
+    def about(self) -> dict[str, Any]:
+        """What `write` was told about it."""
+        return disk.from_json((self.file.schema_arrow.metadata or {}).get(ABOUT, b"{}"))
+
+    def read(self, groups: Sequence[int], columns: list[str] | None) -> pa.Table:
+        """Row groups; of some columns, or all."""
+        if self.sums is not None:
+            parquet_sums.check(self.source, self.file.metadata, self.sums, groups, columns)
+        return self.file.read_row_groups(groups, columns)
+
+
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[pq.ParquetFile]:
+def _reading(path: Path) -> Iterator[_Opened]:
     """An open file; what the library says of a damaged one becomes `Damaged`."""
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            yield file
+        with pa.OSFile(str(path)) as source:
+            sums = parquet_sums.read(source)
+            with pq.ParquetFile(source, page_checksum_verification=True) as file:
+                opened = _Opened(source, file, sums)
+                if sums is None and SUMMED in opened.about():
+                    raise Damaged("its checksums are gone")
+                _check_sizes(file.metadata)
+                yield opened
     except pa.ArrowInvalid as error:
         raise Damaged(str(error).splitlines()[0]) from None
     except OSError as error:
