@@ -30,6 +30,7 @@ ALIASES = {  # as the literature writes them; the first path that the Spec has i
     "GAMMA": ("model.gamma",),
 }
 MAX_STEPS = 10**9
+MAX_WHOLE = 2**63 - 1  # no array is longer; products of a few are still floats
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -380,4 +381,7 @@ def _convert(path: str, annotation: Any, value: Any) -> Any:
         raise wrong from None
     if isinstance(value, float) and math.isnan(value):
         raise wrong
+    several = value if isinstance(value, tuple) else (value,)
+    if any(isinstance(one, int) and abs(one) > MAX_WHOLE for one in several):
+        raise FractaljaxError(f"{path}={value}: a whole number has 63 bits at most")
     return value

@@ -26,6 +26,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if hasattr(arguments, "overrides"):
         arguments.overrides += rest
         _split_lists(arguments)
+    elif hasattr(arguments, "words"):  # of grow: an experiment and its overrides
+        arguments.words += rest
     elif rest:
         raise FractaljaxError(f"{rest[0]}: this verb takes no path=value")
     return arguments

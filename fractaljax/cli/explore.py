@@ -63,6 +63,7 @@ def explore(arguments: argparse.Namespace) -> int:
         raw, [*small, *source.overrides(arguments)], only=arguments.only
     )[0]
     fractal.prepare(spec.dtype, arguments.devices)
+    fractal.check(spec, window, devices=arguments.devices)
     local = arguments.host in LOOPBACK
     title = stem if name == stem else f"{stem} / {name}"
     with _listening(arguments.host, arguments.port) as listener:

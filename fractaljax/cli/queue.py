@@ -116,9 +116,10 @@ def generate(what: str, base: str, folder: Path) -> Path:
     from fractaljax.config.focus import focused
     from fractaljax.store import study_folder as files
 
+    found = list(focused(what, base))  # all before any is written
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
-    for name, tree, priority in focused(what, base):
+    for name, tree, priority in found:
         path = folder / f"{name}.yaml"
         files.write_tree(path, tree)
         run = shlex.join(["grow", str(path), "--out", str(folder / name)])

@@ -28,12 +28,12 @@ def settings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
         from fractaljax.store import open_field
         from fractaljax.store.zooms import read_plan
 
-        path = path.resolve()
         if read_plan(path) is not None:
             raise FractaljaxError(f"{source} holds a zoom: take a level, as in {source}/level_000")
         field = open_field(path)
-        raw = config.parse(config.dump(field.spec, field.window), source, path.name)
-        return raw | {"plugins": arguments.plugin}, path.name
+        name = path.resolve().name
+        raw = config.parse(config.dump(field.spec, field.window), source, name)
+        return raw | {"plugins": arguments.plugin}, name
     elif path.suffix.lower() in (".png", ".tif", ".tiff"):
         from fractaljax.view import image, tiff
 

@@ -103,6 +103,7 @@ def transfer(arguments: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Search, then transfer, in one folder."""
+    from fractaljax.families import search as searching
     from fractaljax.families import transfer as family
     from fractaljax.store import study_folder as files
 
@@ -118,6 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.config:
             raise FractaljaxError("run-transfer: give a study, or --resume with a run's folder")
         study = _study(arguments)
+        searching.check(study, numeric(arguments))
         folder = _fresh(Path(arguments.runs_root), arguments.run_name, study.name)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         told = {"study": str(arguments.config), "overrides": arguments.overrides, "started": now}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fractaljax.cli import source, team
 from fractaljax.cli.progress import Gauge, Stopper, duration
-from fractaljax.errors import FractaljaxError
+from fractaljax.errors import FractaljaxError, at
 
 if TYPE_CHECKING:
     from fractaljax.families.sweep import Job, Progress
@@ -93,7 +93,8 @@ def _again(words: list[str]) -> dict[str, Any]:
     """Path -> value, or values, of --rerun."""
     from fractaljax.config.sweeps import parse_sweep
 
-    grid = parse_sweep(words)
+    with at("--rerun"):
+        grid = parse_sweep(words)
     several = {dim.paths[0]: [row[0] for row in dim.rows] for dim in grid.dims}
     return {**dict(grid.fixed), **several}
 

@@ -26,8 +26,9 @@ def scan(arguments: argparse.Namespace) -> int:
     given = source.overrides(arguments)
     whole = config.experiments(raw, given, only=arguments.only, axes=axes)
     asked = [e._replace(window=source.aimed(e.window, arguments)) for e in whole]
-    for experiment in asked:
-        experiment.window.check(experiment.spec.dtype)
+    for _, spec, window in asked:  # all before any
+        fractal.prepare(spec.dtype, arguments.devices)
+        fractal.check(spec, window, chunk=arguments.chunk, tile=arguments.tile)
     with team.team(arguments) as found:
         for experiment in asked:
             place = source.place(arguments.out, stem, experiment, alone=len(asked) == 1)

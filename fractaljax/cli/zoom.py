@@ -44,8 +44,13 @@ def zoom(arguments: argparse.Namespace) -> int:
     experiment = experiment._replace(window=source.narrowed(experiment.window, arguments))
     fractal.prepare(experiment.spec.dtype, arguments.devices)
     place = Path(arguments.out) if arguments.out else _place(arguments, stem, experiment)
+    numeric = {"chunk": arguments.chunk, "tile": arguments.tile}
+    if arguments.cluster is None:  # else they are those of a worker
+        numeric["devices"] = arguments.devices
+    merged = arguments.allow_merged
+    fractal.check(experiment.spec, experiment.window, **numeric, allow_merged=merged)
     plan = _plan(arguments, experiment, place)
-    family.check(plan, arguments.allow_merged)
+    family.begin(plan, place, merged)
     _say_floor(plan)
 
     def on_level(level: int, field: "Field") -> None:

@@ -252,7 +252,9 @@ def _takes(take: Any, arms: Mapping[str, Arm], spec: Spec) -> tuple[str, dict[st
     check_mapping(TAKE, take)
     if not take:
         return "", {}
-    source = str(take.get("from", ""))
+    if "from" not in take:
+        raise FractaljaxError(f"{TAKE}: {', '.join(map(str, take))}: an arm is needed beside, from")
+    source = str(take["from"])
     if source not in arms:
         raise unknown(f"{TAKE}.from: arm before this one", source, arms)
     return source, {spec.traced(str(k)): str(v) for k, v in take.items() if k != "from"}

@@ -9,6 +9,7 @@ margin: 0.1                           # above chance, by the lower end of the in
 best: 3                               # networks kept of every ranking
 """
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,7 +51,7 @@ def read_finder(path: str | Path, overrides: Iterable[str] = ()) -> Finder:
     for key in ("arms", "claims", "over"):
         if tree.get(key):
             raise FractaljaxError(f"{key} is not read: architectures and densities say it all")
-    tree["over"] = {"model.density": given["densities"]}
+    tree["over"] = {"model.density": _densities(given["densities"])}
     tree["arms"] = {name: _arm(net) for name, net in nets.items()}
     experiment = parse_arms(tree, path.stem, rest)
     margin, best = given["margin"], given["best"]
@@ -73,6 +74,19 @@ def _architectures(value: Any) -> dict[str, tuple[int, ...]]:
             raise wrong
         found["x".join(map(str, net)) or "none"] = tuple(net)
     return found
+
+
+def _densities(value: Any) -> list[Any]:
+    try:
+        if not isinstance(value, list) or not value or bool in map(type, value):
+            raise TypeError
+        if not all(math.isfinite(float(density)) for density in value):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise FractaljaxError(
+            f"densities={value!r}: takes a list of numbers, as in [0.02, 0.1]"
+        ) from None
+    return value
 
 
 def _arm(net: tuple[int, ...]) -> dict[str, Any]:

@@ -77,6 +77,13 @@ def _measured(
 class _Loader(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice (PyYAML keeps the last one silently)."""
 
+    def fetch_flow_collection_start(self, TokenClass):
+        """Ends at once what is refused anyway: PyYAML goes through all brackets that are open at
+        each further one, and a megabyte of them takes a day."""
+        if self.flow_level >= MAX_DEPTH:
+            raise FractaljaxError(f"nested more than {MAX_DEPTH} deep at line {self.line + 1}")
+        super().fetch_flow_collection_start(TokenClass)
+
     def construct_mapping(self, node, deep=False):
         if not isinstance(node, yaml.MappingNode):  # `!!map [1, 2]`: refused below
             return super().construct_mapping(node, deep)

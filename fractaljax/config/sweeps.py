@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from fractaljax.config.plain_yaml import from_yaml
@@ -87,6 +88,8 @@ def parse_sweep(words: Sequence[str], zips: Sequence[str] = ()) -> Grid:
         path = path.strip()
         if not equals or not path:
             raise FractaljaxError(f"'{word}': expected path=value, as in model.gamma=0.75,1.0")
+        if not all(path.split(".")):
+            raise FractaljaxError(f"'{word}': a word of its path is missing")
         first = given.setdefault(spelled(path), path)
         if path in fixed or path in swept or first != path:
             other = f", the first time as {first}" if first != path else ""
@@ -141,27 +144,26 @@ def _values(word: str, text: str) -> tuple[bool, Sequence[Any]]:
 
 def _parts(word: str, text: str) -> list[str]:
     """The text between commas that stand in no bracket and no quotation marks."""
-    parts, depth, quote = [""], 0, ""
-    for letter in text:
+    cuts, depth, quote = [-1], 0, ""
+    for place, letter in enumerate(text):
         if quote:
             quote = "" if letter == quote else quote
-        elif letter in "'\"" and not parts[-1].strip():
+        elif letter in "'\"" and not text[cuts[-1] + 1 : place].strip():
             quote = letter
         elif letter in "[({":
             depth += 1
         elif letter in "])}":
             depth -= 1
         if letter == "," and not depth and not quote:
-            parts.append("")
-        else:
-            parts[-1] += letter
+            cuts.append(place)
         if depth < 0:
             break
     if depth or quote:
         raise FractaljaxError(f"'{word}': a bracket or a quotation mark is left open")
-    if not all(part.strip() for part in parts):
+    parts = [text[a + 1 : b].strip() for a, b in pairwise([*cuts, len(text)])]
+    if not all(parts):
         raise FractaljaxError(f"'{word}': a value is missing; nothing at all is null")
-    return [part.strip() for part in parts]
+    return parts
 
 
 def _range(word: str, text: str) -> range | None:

@@ -6,7 +6,7 @@ from typing import Any
 from fractaljax.config.text import check_mapping
 from fractaljax.config.to_tree import label
 from fractaljax.config.trees import DEFAULTS
-from fractaljax.errors import FractaljaxError, unknown
+from fractaljax.errors import FractaljaxError, at, unknown
 from fractaljax.spec import ALIASES, FIELDS, MANY_ROLES, OPTIONAL_ROLES, PART_ROLES, Part, Spec
 from fractaljax.window import MAX_SIDE, Axis, Lattice, Window
 
@@ -100,9 +100,11 @@ def _window(spec: Spec, window: Mapping[str, Any], axes: Mapping[Any, Any]) -> W
             )
         ranges[path] = _range(f"axes.{key}", block)
     columns, rows = _resolution(window.get("resolution", 256))
-    x = _axis(spec, window.get("x", "LR0"), ranges, columns)
+    with at("window.x"):
+        x = _axis(spec, window.get("x", "LR0"), ranges, columns)
     name = window.get("y", "LR1")
-    return Window(x, None if name is None else _axis(spec, name, ranges, rows))
+    with at("window.y"):
+        return Window(x, None if name is None else _axis(spec, name, ranges, rows))
 
 
 def _range(where: str, block: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,13 +88,18 @@ def mesh(devices: int | None = None) -> Mesh:
     return Mesh(np.array(found[:devices]), (PIXELS,))
 
 
+def check_sizes(chunk: int | None, tile: int | None = None) -> None:
+    """Raises for a chunk or a tile that no scan can have."""
+    for name, value, least in (("chunk", chunk, 1), ("tile", tile, 0)):
+        if value is not None and not least <= value <= MAX_CHUNK:
+            raise FractaljaxError(f"{name}={value}: allowed are {least} to {MAX_CHUNK}")
+
+
 def settle(
     spec: Spec, window: Window, names: tuple[str, ...], mesh: Mesh, asked: Numeric
 ) -> dict[str, Any]:
     """The numeric setting of a scan: what was pinned, and the rest chosen for this machine."""
-    for name, value, least in (("chunk", asked.chunk, 1), ("tile", asked.tile, 0)):
-        if value is not None and not least <= value <= MAX_CHUNK:
-            raise FractaljaxError(f"{name}={value}: allowed are {least} to {MAX_CHUNK}")
+    check_sizes(asked.chunk, asked.tile)
     tile = tile_side(window, asked.backend) if asked.tile is None else asked.tile
     check_kernel(spec, names, asked)
     if asked.chunk is not None:

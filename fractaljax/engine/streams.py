@@ -178,12 +178,18 @@ def _check_size(spec: Spec, draws: Draws) -> None:
             sizes = [
                 f"{path}={value}"
                 for path, value in spec.paths().items()
-                if path.startswith(roles) and type(value) is int
+                if path.startswith(roles) and _counts(value)
             ]
             raise FractaljaxError(
-                f"{', '.join(sizes) or roles[0]}: too large: {size:.3g} numbers of {what} in one "
-                f"network; at most {MAX_NUMBERS}"
+                f"{', '.join(sizes) or roles[0]}: too large: {size:.3g} numbers of {what} "
+                f"in one network; at most {MAX_NUMBERS}"
             )
+
+
+def _counts(value: Any) -> bool:
+    """Whether a setting is a number of something, or several."""
+    several = value if isinstance(value, tuple) else (value,)
+    return bool(several) and all(type(one) is int for one in several)
 
 
 def source_of(spec: Spec) -> Tree:

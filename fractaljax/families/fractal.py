@@ -6,7 +6,7 @@ from typing import Any
 
 from fractaljax import config
 from fractaljax.cluster import Cluster, Team, connected, tiles
-from fractaljax.engine import hosts, plan
+from fractaljax.engine import hosts, plan, program
 from fractaljax.engine import scan as engine
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
@@ -23,6 +23,22 @@ def prepare(dtype: str = "float32", devices: int | None = None) -> None:
         devices: virtual CPU devices (default: one a core).
     """
     plan.prepare(dtype, devices)
+
+
+def check(
+    spec: Spec,
+    window: Window,
+    *,
+    chunk: int | None = None,
+    devices: int | None = None,
+    tile: int | str | None = None,
+    allow_merged: bool = False,
+) -> None:
+    """Raises for what `scan` would refuse, before anything is compiled or written; JAX is set to
+    the precision."""
+    plan.check_sizes(chunk, _side(tile))
+    plan.mesh(devices)
+    program.readings(spec, engine.check(spec, window, allow_merged))
 
 
 def load(
@@ -98,9 +114,7 @@ def scan(
         >>> fj.open("outputs/small")["measure"].shape
         (4, 6)
     """
-    side = 0 if tile == "all" else tile
-    if isinstance(side, str):
-        raise FractaljaxError(f"tile={tile!r}: takes a whole number or all")
+    side = _side(tile)
     for name, value in (("chunk", chunk), ("devices", devices), ("tile", side)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise FractaljaxError(f"{name}={value!r}: takes a whole number")
@@ -135,3 +149,11 @@ def scan(
         allow_merged=allow_merged,
         on_tile=on_tile,
     )
+
+
+def _side(tile: int | str | None) -> int | None:
+    """The side of a tile; 0 for the whole window."""
+    side = 0 if tile == "all" else tile
+    if isinstance(side, str):
+        raise FractaljaxError(f"tile={tile!r}: takes a whole number or all")
+    return side

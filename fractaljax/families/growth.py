@@ -24,17 +24,18 @@ from flax import traverse_util
 from fractaljax import config
 from fractaljax.analysis import paired
 from fractaljax.config.arms import Arm, Experiment, Side, parse_arms
-from fractaljax.engine import cohort, growth, plan
+from fractaljax.engine import cohort, growth, plan, program
 from fractaljax.engine.streams import shared_draws
 from fractaljax.errors import FractaljaxError, at, unknown
 from fractaljax.families import members, snapshots, transplant
 from fractaljax.families.members import FREE, Numeric
-from fractaljax.spec import Spec, crossed
+from fractaljax.spec import Spec, build, crossed
 from fractaljax.store import study_folder as files
 
 log = logging.getLogger("fractaljax")
 ARMS, MEMBERS, LEDGER, CURVES = "arms", "members.csv", "ledger.csv", "curves.npz"
 BEST, NETWORKS = "best", "networks.npz"
+DERIVED = ("kept_edges", "density", "extrema", "edges_grown", "first_event", "last_event")
 MAY_DIFFER = ("question", "claims", "margin", "measure")  # of the folder's: nothing trained again
 
 
@@ -99,10 +100,12 @@ def run(
     plan.prepare(first.dtype, numeric.devices)
     work = tasks(experiment, folder)
     work = [task for task in work if only in (None, name_of(task, folder))]
+    told: dict[str, set[str]] = {}  # arm -> names of its readings
     for task in work:  # all before any
         with at(f"arms.{task.arm.name}"):
             names, points = _points(experiment, task, {})
-            cohort.check(task.spec, names, points)
+            told[task.arm.name] = _named(task.spec, cohort.check(task.spec, names, points))
+            _check_named(experiment, task.arm, told)
             if not shared_draws(task.spec).data.test:
                 raise FractaljaxError("problem.test: there are no test data to judge by")
     machine = members.machine({task.arm.name: task.spec for task in work}, numeric)
@@ -405,6 +408,23 @@ def _points(
             extra = [readings.get(reading, 1.0) for reading in task.arm.takes.values()]
             found.append([*rung.values(), float(seed), *extra])
     return names, np.array(found, float)
+
+
+def _named(spec: Spec, names: tuple[str, ...]) -> set[str]:
+    """Names of the readings that `_write` tells of a member."""
+    scores = ("loss", *build(spec, "problem", {}).scores)
+    judged = {f"test_{name}" for name in scores}
+    flow = {f"gradient_{layer}" for layer in shared_draws(spec).weights}
+    return {*program.readings(spec, names), *judged, *flow, *DERIVED}
+
+
+def _check_named(experiment: Experiment, arm: Arm, told: Mapping[str, set[str]]) -> None:
+    """Refuses readings that an arm, or the one that it takes from, does not have."""
+    if experiment.measure not in told[arm.name]:
+        raise unknown("measure", experiment.measure, told[arm.name])
+    for path, reading in arm.takes.items():
+        if reading not in told.get(arm.source, {reading}):  # that arm may be another process's
+            raise unknown(f"take.{path}: reading", reading, told[arm.source])
 
 
 def _possible(spec: Spec) -> int:

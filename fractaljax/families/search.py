@@ -18,6 +18,7 @@ import numpy as np
 from fractaljax import config
 from fractaljax.config.study import Study
 from fractaljax.engine import cohort, plan
+from fractaljax.errors import at
 from fractaljax.families import members, samplers
 from fractaljax.families.members import Numeric, Result, Trained
 from fractaljax.spec import Spec
@@ -75,15 +76,10 @@ def search(
     Raises:
         FractaljaxError: the study cannot be trained, or the folder holds another one.
     """
-    first = next(iter(study.specs.values()))
-    plan.prepare(first.dtype, numeric.devices)
+    check(study, numeric, only)
     machine = members.machine(study.specs, numeric)
     works = _works(study, folder, numeric, on_look)
     works = [work for work in works if only in (None, work.name)]
-    for work in works:  # all before any
-        names = [dimension.path for dimension in study.space]
-        points = np.array([[d.low if not d.choices else d.choices[0] for d in study.space]])
-        cohort.check(work.spec, names, points)
     files.begin(folder, study.tree, machine, FREE)
     elsewhere = []
     with files.claimed(folder) as claims:
@@ -97,6 +93,20 @@ def search(
                 _one(work)
             claims.release(zlib.crc32(work.name.encode()))
     return [name for name in elsewhere if not is_done(folder / name)]
+
+
+def check(study: Study, numeric: Numeric = members.FREE, only: str | None = None) -> None:
+    """Raises for what `search` would refuse of a study, before anything is written; JAX is set to
+    its precision."""
+    first = next(iter(study.specs.values()))
+    plan.prepare(first.dtype, numeric.devices)
+    plan.mesh(numeric.devices)
+    names = [dimension.path for dimension in study.space]
+    points = np.array([[d.low if not d.choices else d.choices[0] for d in study.space]])
+    for name, spec in study.specs.items():
+        if only in (None, name):
+            with at(f"architectures.{name}"):
+                cohort.check(members.training(spec, study.epochs), names, points)
 
 
 def is_done(folder: Path) -> bool:

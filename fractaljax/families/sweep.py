@@ -20,7 +20,7 @@ from fractaljax.cluster import Cluster, Team, connected
 from fractaljax.config.sweeps import MAX_LISTED, Dim, Grid, parse_sweep
 from fractaljax.engine import hosts, plan, program, scan
 from fractaljax.engine.train import check_precision
-from fractaljax.errors import FractaljaxError
+from fractaljax.errors import FractaljaxError, at
 from fractaljax.pair import Course, Pair
 from fractaljax.runs import Sweep
 from fractaljax.spec import SEEDS
@@ -153,6 +153,7 @@ def prepare(
         raise FractaljaxError(
             f"{path}: {grid.size:,} runs in all; at most {MAX_RUNS:,} in one sweep"
         )
+    plan.check_sizes(chunk)
     plan.prepare(setting.course.dtype, devices)
     check_precision(setting.course)
     static = {path for path in paths if not _may_trace(setting.course, paths, grid, path)}
@@ -222,7 +223,8 @@ def run(
         with connected(cluster, job.devices) as team:
             told = {"overwrite": overwrite, "rerun": rerun, "on_part": on_part}
             return sweep_parts.run(team, job, out, **told)
-    again = {job.setting.path(path): value for path, value in (rerun or {}).items()}
+    with at("rerun"):
+        again = {job.setting.path(path): value for path, value in (rerun or {}).items()}
     hosts.alone("a sweep")
     mesh = plan.mesh(job.devices)
     made = {"backend": mesh.devices.flat[0].platform, **scan.machine_record(mesh)}

@@ -15,6 +15,7 @@ import numpy as np
 from fractaljax.cluster import Piece, Team, deal
 from fractaljax.config.sweeps import Grid
 from fractaljax.engine import plan, program, scan
+from fractaljax.errors import at
 from fractaljax.families import sweep as family
 from fractaljax.families.sweep import Batch, Job, Progress
 from fractaljax.runs import Sweep
@@ -44,7 +45,8 @@ def run(
     folder = Path(out).absolute()
     table = Table(folder, job.setting.tree(), overwrite=overwrite)
     if rerun:
-        again = {job.setting.path(path): value for path, value in rerun.items()}
+        with at("rerun"):
+            again = {job.setting.path(path): value for path, value in rerun.items()}
         log.info("%d runs are trained again", table.forget(again))
     common = job._replace(grid=Grid(), batches=[], devices=team.devices)
     driver = _Driver(job, common, table, folder, on_part)

@@ -160,8 +160,7 @@ def run(
         FractaljaxError: a level lies beyond the precision floor, before anything is trained.
     """
     hosts.alone("a zoom")
-    check(plan, allow_merged)
-    write_plan(path, as_tree(plan))
+    begin(plan, path, allow_merged)
     before: Field | None = None
     with contextlib.ExitStack() as stack:
         team = None if cluster is None else stack.enter_context(connected(cluster, devices))
@@ -189,6 +188,12 @@ def run(
             if on_level:
                 on_level(level, field)
     return open_zoom(path)
+
+
+def begin(plan: Plan, path: str | Path, allow_merged: bool = False) -> None:
+    """Keeps a plan in its folder; raises for what `check` refuses, and where that cannot be."""
+    check(plan, allow_merged)
+    write_plan(path, as_tree(plan))
 
 
 def check(plan: Plan, allow_merged: bool = False) -> None:

@@ -9,6 +9,8 @@ from fractaljax.errors import FractaljaxError
 from fractaljax.registry import register
 from fractaljax.types import Array, Moment, Network, Tree, When
 
+MOST = 10**6  # of whole numbers: an experiment has no more epochs
+
 
 @register("when", "every")
 def every(epochs: int = 5, first: float = 0.0, last: float = math.inf, most: int = 16) -> When:
@@ -211,5 +213,5 @@ def _each(epochs: int):
 
 def _check(most: int, **numbers: int) -> None:
     for name, value in {"most": most, **numbers}.items():
-        if value < 1:
-            raise FractaljaxError(f"{name}={value}: at least 1")
+        if not 1 <= value <= MOST:
+            raise FractaljaxError(f"{name}={value}: allowed are 1 to {MOST}")

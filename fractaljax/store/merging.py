@@ -39,7 +39,7 @@ def merge(folders: Sequence[str | Path], out: str | Path, on_rows: OnRows | None
         FractaljaxError: a folder holds no sweep, or the settings differ; nothing is written then.
     """
     target = Path(out)
-    others = [p for p in map(Path, folders) if p.resolve() != target.resolve()]
+    others = [p for p in map(Path, folders) if _real(p) != _real(target)]
     if not folders:
         raise FractaljaxError("merge: names no sweep")
     inputs = [*others, *([target] if (target / sweep_folder.CONFIG).exists() else [])]
@@ -85,6 +85,11 @@ def gather(
     for path in parts:
         if path in readable:
             path.unlink()
+
+
+def _real(folder: Path) -> str:
+    with on_disk(folder):
+        return os.path.realpath(folder)  # unlike Path.resolve, an answer for links in a circle
 
 
 def _setting(folder: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fractaljax import config
 from fractaljax.analysis import edges
-from fractaljax.errors import FractaljaxError
+from fractaljax.errors import FractaljaxError, at
 from fractaljax.field import Field
 from fractaljax.view import picture
 from fractaljax.view.files import replacing
@@ -59,9 +59,9 @@ def line(text: str) -> Line:
     Raises:
         FractaljaxError: there is no such colour, or the width is not possible.
     """
-    colour, _, width = text.partition(":")
+    colour, colon, width = text.partition(":")
     try:
-        found = Line(colour, float(width or Line().width))
+        found = Line(colour, float(width)) if colon else Line(colour)
     except ValueError:
         raise FractaljaxError(f"contour {text}: takes COLOUR or COLOUR:WIDTH") from None
     check(found)
@@ -70,7 +70,8 @@ def line(text: str) -> Line:
 
 def check(found: Line) -> None:
     """Raises for a colour or a width that cannot be drawn."""
-    rgb(found.colour)
+    with at("contour"):
+        rgb(found.colour)
     if not WIDTHS[0] <= found.width <= WIDTHS[1]:
         raise FractaljaxError(
             f"contour of width {found.width}: allowed are {WIDTHS[0]} to {WIDTHS[1]} pixels"

@@ -21,6 +21,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         FractaljaxError: the file cannot be written (no folder, no permission, disk full, ...).
     """
     path = Path(path)
+    if "\0" in str(path):
+        raise FractaljaxError(f"{path} cannot be written: no name of a file")
     # not tempfile: its files are private to the user, and this one stays
     draft = path.parent / f".fractaljax-{secrets.token_hex(8)}.tmp"
     try:

@@ -111,11 +111,11 @@ def save_video(
         "stretch": stretch,
         "labels": labels,
     }
-    _warn(view)
     ffmpeg()  # missing? better known now than after the first frame
     parts = schedule(len(zoom.levels), fps, seconds_per_level)
     overlay = Overlay(zoom.levels[0], view) if labels else None
     with _folder(path, _digest(zoom, reading, look)) as work:
+        _warn(view)
         _Maker(zoom, view, look, overlay, parts, on_frame).segments(work)
         files = [_segment(work, k) for k in range(len(parts))]
         whole = work / f"whole{path.suffix.lower()}"

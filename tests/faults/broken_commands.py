@@ -42,6 +42,7 @@ OVERRIDES += ["steps=!!python/object/apply:os.system [id]", "steps=\0", "model.w
 OVERRIDES += ["optimizer=qz", "dtype=float16", "seed=-1", "\udcff=1", "steps=\udcff", ".=1"]
 OVERRIDES += ["steps=" + "[" * 3000, "steps=*a", "steps=2020-01-01", "plugins=[os.qz]"]
 OVERRIDES += ["steps=" + "9" * 5000, "steps=" + "x" * 10**6]
+ZOOM = "zoom {c} --center 0 0"
 SWEPT = ["batch_seed=5..5", "batch_seed=0..10..0", "batch_seed=0..99999999999999999999"]
 SWEPT += ["batch_seed=1,,2", "batch_seed=,1", "batch_seed=[1,2", "batch_seed='1", "batch_seed=1)"]
 SWEPT += ["batch_seed=-5..0", "batch_seed=0..5.5", "batch_seed=a..b", "batch_seed=qz,1"]
@@ -49,6 +50,18 @@ SWEPT += ["batch_seed=0..1000000000000", "model.gamma=1,nan", "window.x=LR", "st
 SWEPT += ["model.widthq=1,2", "batch_seed=1 batch_seed=2", "training.batch_seed=1 batch_seed=2"]
 SWEPT += ["batch_seed=0..2000000 data_seed=0..2000000", "steps=5,qz", "metric=[],[]q", "..=1"]
 SWEPT += ["batch_seed=range(0,5,0)", "model.hidden_dim=10000000000", "steps=10,1000000000000000000"]
+
+
+CALLED = {  # flag -> what its value is called where not as the flag is
+    "--only": ("experiment",),
+    "--cmap": ("colour map",),
+    "--aa": ("antialiasing",),
+    "--seconds-per-level": ("seconds_per_level",),
+    "--axes": ("axes", "window.x"),
+    "--window": ("window", "axis"),
+    "--center": ("center", "axis"),
+    "--zoom": ("zoom", "axis"),
+}
 
 
 class Command(NamedTuple):
@@ -61,11 +74,11 @@ class Command(NamedTuple):
 
 
 def _flags(verb: str, line: str, flag: str, values: list[str]) -> list[Command]:
-    said = (flag, flag[2:], *(("axis",) if flag in ("--window", "--center", "--zoom") else ()))
     found = []
     for value in values:
         several = flag in ("--window", "--center", "--axes")
         words = [flag, *(value.split(" ") if several else [value])]
+        said = (flag, *(_near(value) if flag == "--out" else CALLED.get(flag, (flag[2:],))))
         found.append(Command(verb, f"bad {flag}", [*line.split(), *words], said))
     return found
 
@@ -79,8 +92,7 @@ def _lines(verb: str, kind: str, line: str, ends: list[str], said: tuple = ()) -
     return found
 
 
-def _training(verb: str) -> list[Command]:
-    line = f"{verb} {{c}}"
+def _training(verb: str, line: str) -> list[Command]:
     found = _flags(verb, line, "--resolution", [*WHOLE, "4x5x6", "x4", "4x", "1048577", "4 4"])
     found += _flags(verb, line, "--window", ENDS)
     found += _flags(verb, line, "--devices", [*WHOLE, "999"]) + _flags(verb, line, "--chunk", WHOLE)
@@ -95,24 +107,24 @@ def _training(verb: str) -> list[Command]:
 
 
 def _all() -> list[Command]:
-    found = [*_training("scan"), *_training("zoom")]
+    found = [*_training("scan", "scan {c}"), *_training("zoom", ZOOM)]
     found += _flags("scan", "scan {c}", "--zoom", REAL)
     # deeper than any two neighbours differ
     found += [Command("scan", "bad --zoom", ["scan", "{c}", "--zoom", "1e20"], ("zoom", "axis"))]
-    found += _flags("zoom", "zoom {c} --center 0 0", "--levels", [*WHOLE, "999999999"])
-    found += _flags("zoom", "zoom {c} --center 0 0", "--factor", [*REAL, "1", "0.5"])
+    found += _flags("zoom", ZOOM, "--levels", [*WHOLE, "999999999"])
+    found += _flags("zoom", ZOOM, "--factor", [*REAL, "1", "0.5"])
     found += _flags("zoom", "zoom {c}", "--seed", ["1", *WHOLE])
-    for verb, config in (("scan", "{c}"), ("zoom", "{c}"), ("show", "{c}"), ("bench", "{c}")):
+    for line in ("scan {c}", ZOOM, "show {c}", "bench {c}"):
+        verb = line.split()[0]
         known = [word for word in OVERRIDES if verb != "show" or "000000" not in word]
-        found += _lines(verb, "bad override", f"{verb} {config}", known)
+        found += _lines(verb, "bad override", line, known)
     found += _lines("explore", "bad override", "explore {c} --no-open", OVERRIDES)
     found += _lines(
         "sweep", "bad override", "sweep {s}", [w for w in OVERRIDES if "width" not in w]
     )
     found += _lines("sweep", "bad sweep", "sweep {s}", SWEPT)
-    found += _lines(
-        "sweep", "bad override", "sweep {p}", ["model_c.gamma=1", "training_b.lrq=1", "shared=qz"]
-    )
+    found += _lines("sweep", "bad override", "sweep {p}", ["training_b.lrq=1", "shared=qz"])
+    found += _lines("sweep", "bad override", "sweep {p}", ["model_c.gamma=1"], ("model_c",))
     zips = ["batch_seed", "batch_seed,qz", "batch_seed,data_seed", ",", "", "batch_seed,batch_seed"]
     found += _flags("sweep", "sweep {s} batch_seed=0..3 data_seed=0..2", "--zip", zips)
     found += _flags(
@@ -190,9 +202,8 @@ def _all() -> list[Command]:
         "measure=qz",
         "window.x=LR",
     ]
-    found += _lines(
-        "grow", "bad override", "grow {g}", [*(o for o in overrides if o != "name="), *grown]
-    )
+    known = [word for word in overrides if not word.startswith("name=")]  # any text makes a folder
+    found += _lines("grow", "bad override", "grow {g}", [*known, *grown])
     seeds = [
         "architectures=5",
         "architectures=[[0]]",
@@ -329,7 +340,7 @@ def _all() -> list[Command]:
         ("sweep", "sweep {s}"),
         ("search", "search {t}"),
         ("grow", "grow {g}"),
-        ("zoom", "zoom {c} --center 0 0"),
+        ("zoom", ZOOM),
     ):
         found += _flags(verb, line, "--out", PLACES)
     lines = {
@@ -387,7 +398,8 @@ def commands(draw: Any) -> Command:
     """Any of these, some with innocent words beside what is wrong."""
     found = draw(st.sampled_from(COMMANDS))
     known = next((words for verbs, words in INNOCENT.items() if found.verb in verbs), [])
-    known = [word for word in known if word.split()[0] not in found.words]
+    said = (*found.words, *(f"--{word}" for word in found.said))  # no other value of what is wrong
+    known = [word for word in known if word.split()[0] not in said]
     if found.kind in ("bad words", "bad source") or "seeds" in found.words or not known:
         return found
     beside = draw(st.lists(st.sampled_from(known), unique=True, max_size=2))

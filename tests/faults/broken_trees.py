@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 FREE = ("experiments", "arms", "claims", "space", "architectures")  # their keys are names
 TEXTS = ("question", "name")  # any text will do
-NO_NULL = ("steps", "dtype", "seed", "width", "depth", "activation", "lr", "epochs", "max_steps")
+NO_NULL = ("steps", "dtype", "seed", "width", "depth", "activation", "epochs", "max_steps")
 SIZES = ("width", "depth", "steps", "max_steps", "epochs", "hidden_dim", "num_hidden", "in_dim")
 SIZES += ("out_dim", "train_samples", "resolution", "trials", "patience", "interval")
 ABSURD = ("width", "hidden_dim", "steps", "max_steps", "resolution", "epochs", "trials", "seeds")
 NO_EMPTY = ("seeds", "experiments", "arms", "architectures", "densities", "widths", "schedule")
+ABSURDLY = "absurd size"  # a way that depends on what is trained
 MARK = "qz"  # part of no name anywhere
 
 
@@ -126,14 +127,15 @@ CONTROL = ["\0", "\x07", "\x1b[31m", "\x7f", "\ud800", "\ufffe", "\x80"]
 
 
 @st.composite
-def broken(draw: Any, tree: dict[str, Any], trains: bool = True) -> Case:
+def broken(draw: Any, tree: dict[str, Any], idle: tuple[tuple, ...] = ()) -> Case:
     """One of the ways to break a tree, where it can be broken in that way.
 
     Args:
-        trains: whether it would be trained; only then a network is known to be too large.
+        idle: paths of the blocks that would not be trained: nobody looks how large a network is
+            there.
     """
-    kind = draw(st.sampled_from([way for way in sorted(WAYS) if trains or way != "absurd size"]))
-    found = WAYS[kind](draw, tree)
+    kind = draw(st.sampled_from(sorted((*WAYS, ABSURDLY))))
+    found = absurd(draw, tree, idle) if kind == ABSURDLY else WAYS[kind](draw, tree)
     if found is None:
         kind, found = "misspelt", misspelt(draw, tree)
     made, said = found
@@ -151,7 +153,10 @@ def misspelt(draw: Any, tree: Any) -> Any:
     letters = draw(
         st.sampled_from([MARK, MARK * 999, "q\u00e9z", "q\u202ez", "q z", "q\nz", "q.z"])
     )
-    return put(tree, path, None, word[:i] + letters + word[i:]), (word[:i] + "q", "bad.yaml")
+    # a part without its name is another part, which has not the arguments that are there
+    block = [str(key) for key in path[-2:-1]] if word == "name" else []
+    made = put(tree, path, None, word[:i] + letters + word[i:])
+    return made, (word[:i] + "q", "bad.yaml", *block)
 
 
 def _leaves(tree: Any, ok: Any) -> list[tuple]:
@@ -214,8 +219,10 @@ def negative(draw: Any, tree: Any) -> Any:
     return _value(draw, tree, sizes, [-1, -(10**9), -(10**400), -0.5, Raw("-.inf"), "-7"])
 
 
-def absurd(draw: Any, tree: Any) -> Any:
+def absurd(draw: Any, tree: Any, idle: tuple[tuple, ...]) -> Any:
     sizes = [p for p in places(tree) if p[-1] in ABSURD and type(at(tree, p)) is int]
+    sizes = [p for p in sizes if not any(p[: len(block)] == block for block in idle)]
+    sizes = [p for p in sizes if "growth" not in p]  # which takes the room that there is
     return _value(
         draw, tree, sizes, [10**9 + 1, 10**12, 10**18, 10**400, Raw("1e400"), Raw(".inf")]
     )
@@ -237,6 +244,5 @@ WAYS = {
     "too large": too_large,
     "no number": no_number,
     "negative": negative,
-    "absurd size": absurd,
     "no list": empty,
 }
