@@ -85,7 +85,7 @@ def loop(spec: fj.Spec, window: fj.Window, side: str, folder: Path) -> Callable[
     """loop.cc over all pixels, a half of them a thread."""
     library = folder / f"{side}.so"
     flags = ["-O3", "-std=c++17", f"-march={MARCH[side]}", "-w", "-shared", "-fPIC"]
-    subprocess.run([str(build.compiler()), *flags, str(LOOP), "-o", str(library)], check=True)
+    subprocess.run([*build.compiler(), *flags, str(LOOP), "-o", str(library)], check=True)
     train = ctypes.CDLL(str(library))[f"train_{spec.dtype}"]
     fj.prepare(spec.dtype)
     draws, dtype = shared_draws(spec), spec.dtype

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import logging
 import math
 import os
 import time
@@ -28,6 +29,7 @@ from fractaljax.pair import Course, Pair
 from fractaljax.spec import SEEDS, Spec
 from fractaljax.window import Tile, Window
 
+log = logging.getLogger("fractaljax")
 CPU_CHUNKS = tuple(2**k for k in range(13))  # thousands pay for a network of one weight
 CACHE_OF_A_CORE = 2**20  # bytes that one chunk may work on: half of a usual second-level cache
 MEMORY_SHARE = 0.8  # of what is free on an accelerator
@@ -180,8 +182,12 @@ def remembered(
     if not known or known.get("kernel") not in KERNELS:
         return None
     choice = Choice(known["kernel"], int(known["chunk"]))
-    gone = choice.kernel == NATIVE and build.missing()
-    return None if gone else choice
+    if choice.kernel == NATIVE:
+        try:
+            build.lanes(spec.dtype)
+        except FractaljaxError:
+            return None
+    return choice
 
 
 def estimated_chunk(spec: Course) -> int:
@@ -243,8 +249,12 @@ def candidates(
         # the published numbers come out in XLA's order of sums alone
         automatic = kernel is None and not published(spec)
         if kernel == NATIVE or (automatic and not no_native(spec, names, "cpu")):
-            width = build.lanes(spec.dtype)
-            found += [Choice(NATIVE, n * width) for n in (1, 2)]
+            try:
+                found += [Choice(NATIVE, n * build.lanes(spec.dtype)) for n in (1, 2)]
+            except FractaljaxError as error:
+                if kernel == NATIVE:
+                    raise
+                log.info("%s; going on without it", error)
         return found
     stats = device.memory_stats() or {}
     free = stats.get("bytes_limit", 2**33) - stats.get("bytes_in_use", 0)
@@ -342,8 +352,8 @@ def _temporary_bytes(spec: Course, names: tuple[str, ...], mesh: Mesh, chunk: in
 
 
 def _wisdom_key(spec: Course, names: tuple[str, ...], mesh: Mesh, kernel: str | None) -> str:
-    """What the best choice depends on: machine, axes and static settings; no plain float, seed or
-    number of steps."""
+    """What the best choice depends on: machine, axes, static settings and whether the native
+    kernel takes it all; no plain float else, seed or number of steps."""
     device = mesh.devices.flat[0]
     static = {
         path: value
@@ -352,5 +362,6 @@ def _wisdom_key(spec: Course, names: tuple[str, ...], mesh: Mesh, kernel: str | 
     }
     parts = [(prefix, part.name) for prefix, part in spec.parts()]
     machine = (device.platform, device.device_kind, mesh.size, cores(), jax.__version__)
-    text = repr((parts, sorted(static.items()), names, machine, kernel, build.missing()))
+    native = no_native(spec, names, device.platform)
+    text = repr((parts, sorted(static.items()), names, machine, kernel, native))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

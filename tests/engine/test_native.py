@@ -182,8 +182,58 @@ def test_a_store_keeps_its_kernel(tmp_path, capsys, monkeypatch):
     assert said.count("\n") == 1 and "no C++ compiler" in said
 
 
+def test_every_axis_reads_the_same_or_is_refused():
+    """What looks like its default while it is an axis must not slip through."""
+    spec = small(4, schedule=fj.Part("constant"))
+    taken = set()
+    for path in spec.paths():
+        try:
+            where = fj.Window(fj.Axis(spec.traced(path), 0.1, 0.7, 2))
+            xla = fj.scan(spec, where, chunk=2)
+        except FractaljaxError:
+            continue  # no axis at all, or not with these values
+        try:
+            native = fj.scan(spec, where, chunk=2, kernel="native")
+        except FractaljaxError:
+            continue
+        taken.add(path)
+        np.testing.assert_allclose(native["measure"], xla["measure"], rtol=1e-9, err_msg=path)
+    assert "optimizer.lr" in taken or "optimizer.lr_in" in taken
+    for path in ("model.dropout", "schedule.warmup", "optimizer.momentum"):
+        assert path in lanes.fits(spec, (spec.traced(path),))
+
+
+def test_what_was_measured_of_one_training_is_not_taken_for_another(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    spec, mesh = small(), plan.mesh()
+    native = [plan.Choice("native", build.lanes(spec.dtype))]
+    plan.measure(spec, LR, lambda n: np.full((n, 2), 0.1), mesh, native)
+    assert plan.remembered(spec, LR, mesh).kernel == "native"
+    heavy = small(optimizer=fj.Part("sgd", momentum=0.9))
+    assert plan.remembered(heavy, LR, mesh) is None
+    monkeypatch.setattr(build, "lanes", lambda _: build._library.__wrapped__())
+    monkeypatch.setenv("CXX", "no-such-compiler -v")
+    assert plan.remembered(spec, LR, mesh) is None
+    assert "CXX=no-such-compiler -v is no program" in build.missing()
+
+
+@pytest.mark.parametrize("broken", ["compiler", "cache"])
+def test_a_scan_goes_on_without_what_cannot_be_compiled(monkeypatch, tmp_path, broken):
+    if broken == "compiler":
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setenv("CXX", "/bin/false")
+    else:
+        (tmp_path / "file").write_text("")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(build, "lanes", lambda _: build._library.__wrapped__())
+    monkeypatch.setattr(plan, "WORTH_MEASURING", 1)
+    assert fj.scan(small(), window(2)).provenance["kernel"] == "xla"
+    with pytest.raises(FractaljaxError, match="kernel=native: "):
+        fj.scan(small(), window(2), kernel="native")
+
+
 def test_a_compiler_that_fails_costs_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "compiler", lambda: "/bin/false")
+    monkeypatch.setattr(build, "compiler", lambda: ["/bin/false"])
     with pytest.raises(FractaljaxError, match="does not compile it"):
         build._compile(tmp_path / "native" / "shallow.so")
     assert not list(tmp_path.rglob("*.so"))
@@ -194,7 +244,7 @@ def test_the_kernel_compiles_without_warnings_under_strict_flags(tmp_path):
     import jax
 
     flags = [f for f in build.FLAGS if f != "-w"]
-    command = [build.compiler(), *flags, "-Wall", "-Wextra", "-Wno-psabi", "-Wno-unused-parameter"]
+    command = [*build.compiler(), *flags, "-Wall", "-Wextra", "-Wno-psabi", "-Wno-unused-parameter"]
     command += ["-isystem", jax.ffi.include_dir(), str(build.SOURCE), "-o", str(tmp_path / "k.so")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and "shallow.cc" not in done.stderr, done.stderr

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -26,15 +27,19 @@ PATIENCE_S = 120  # of one compilation
 
 def missing() -> str | None:
     """Why there can be no native kernel on this machine; None where there can."""
-    if compiler() is None:
-        return f"there is no C++ compiler here: none of {', '.join(COMPILERS)} is found"
-    return None
-
-
-def compiler() -> str | None:
-    """The C++ compiler of this machine: `CXX`, or the first of the usual names."""
+    if compiler():
+        return None
     asked = os.environ.get("CXX")
-    return next(filter(None, map(shutil.which, [asked] if asked else COMPILERS)), None)
+    why = f"CXX={asked} is no program" if asked else f"none of {', '.join(COMPILERS)} is found"
+    return f"there is no C++ compiler here: {why}"
+
+
+def compiler() -> list[str]:
+    """The C++ compiler of this machine, with arguments: `CXX`, or the first of the usual names;
+    empty where there is none."""
+    asked = shlex.split(os.environ.get("CXX", ""))
+    found = next(filter(None, map(shutil.which, asked[:1] or COMPILERS)), None)
+    return [found, *asked[1:]] if found else []
 
 
 def lanes(dtype: str) -> int:
@@ -55,10 +60,13 @@ def target(dtype: str) -> str:
 def _library() -> ctypes.CDLL:
     if why := missing():
         raise FractaljaxError(f"kernel=native: {why}")
-    file = cache_folder() / "native" / f"shallow-{_fingerprint()}.so"
-    if not file.is_file():
-        _compile(file)
-    library = ctypes.CDLL(str(file))
+    try:
+        file = cache_folder() / "native" / f"shallow-{_fingerprint()}.so"
+        if not file.is_file():
+            _compile(file)
+        library = ctypes.CDLL(str(file))
+    except (OSError, subprocess.TimeoutExpired) as error:  # no cache to write to, or no program
+        raise FractaljaxError(f"kernel=native: {error}") from None
     for dtype in ("float32", "float64"):
         handler = jax.ffi.pycapsule(getattr(library, target(dtype)))
         jax.ffi.register_ffi_target(target(dtype), handler, platform="cpu")
@@ -70,13 +78,8 @@ def _compile(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         made = Path(folder) / file.name
-        command = [str(compiler()), *FLAGS, f"-I{jax.ffi.include_dir()}", str(SOURCE)]
-        try:
-            done = subprocess.run(
-                [*command, "-o", str(made)], capture_output=True, text=True, timeout=PATIENCE_S
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise FractaljaxError(f"kernel=native: {command[0]}: {error}") from None
+        command = [*compiler(), *FLAGS, f"-I{jax.ffi.include_dir()}", str(SOURCE)]
+        done = _said([*command, "-o", str(made)])
         if done.returncode:
             why = next(filter(None, done.stderr.splitlines()), f"exit code {done.returncode}")
             raise FractaljaxError(f"kernel=native: {command[0]} does not compile it: {why}")
@@ -85,9 +88,13 @@ def _compile(file: Path) -> None:
 
 def _fingerprint() -> str:
     """What the machine code depends on: source, flags, compiler, processor, jaxlib's headers."""
-    version = subprocess.run([str(compiler()), "--version"], capture_output=True, text=True)
+    version = _said([*compiler(), "--version"])
     about = (FLAGS, version.stdout, jax.__version__, platform.machine(), _processor())
     return hashlib.sha256(SOURCE.read_bytes() + repr(about).encode()).hexdigest()[:16]
+
+
+def _said(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def _processor() -> str:

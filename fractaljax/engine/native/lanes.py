@@ -16,13 +16,14 @@ from fractaljax.engine.descent import Hparams
 from fractaljax.engine.native import build
 from fractaljax.engine.streams import Draws, own_purposes
 from fractaljax.pair import Course, Pair
-from fractaljax.spec import Spec
+from fractaljax.spec import SEEDS, Spec
 from fractaljax.spec import build as built
 from fractaljax.types import Array, Snapshot, State, Tree
 
 ACTIVATIONS = ("tanh", "relu", "linear")  # in the order of the kernel's codes
 TILE = 4  # inputs, hidden units and points are padded to multiples of it
 MOST_WEIGHTS = 4096  # of the hidden layer: with more, its vectors leave the first-level cache
+AXES = ("optimizer.lr", "model.init_", "fold.")  # begins of the paths that it has as axes
 STRIDE = 25  # steps of one call: between two looks at whether all networks are settled
 
 
@@ -34,8 +35,7 @@ def fits(spec: Course, names: tuple[str, ...]) -> str | None:
     if told is None or told.activation not in ACTIVATIONS:
         return "only networks of one hidden layer of tanh, relu or linear units, without biases"
     if spec.optimizer.name != "sgd" or any(
-        spec.optimizer[name] or f"optimizer.{name}" in names
-        for name in ("momentum", "weight_decay")
+        spec.optimizer[name] for name in ("momentum", "weight_decay")
     ):
         return "only plain gradient descent: sgd without momentum and weight_decay"
     for role in ("rule", "growth", "rates", "stopping", "metric", "callback"):
@@ -43,6 +43,10 @@ def fits(spec: Course, names: tuple[str, ...]) -> str | None:
             return f"a {role} is more than plain gradient descent"
     if built(spec, "schedule", {}) is not None:
         return f"the rates must not change, as with schedule {spec.schedule.name}"
+    # built without the axes, all of these look as if the axis were at its default
+    for path in names:
+        if not path.startswith(AXES) and path.split(".")[-1] not in SEEDS:
+            return f"no axis over {path}"
     problem = built(spec, "problem", {})
     if problem.batch is not None or problem.residuals is None:
         return "only the mean squared error on all data"
