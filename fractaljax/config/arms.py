@@ -29,6 +29,7 @@ from fractaljax.config.plain_yaml import from_yaml
 from fractaljax.config.text import (
     check_imported,
     check_mapping,
+    check_own,
     load_plugins,
     parse_override,
     read_text,
@@ -187,6 +188,7 @@ def read_tree(path: Path, more: Iterable[str] = (), below: tuple[Path, ...] = ()
     with at(str(path)):
         tree = from_yaml(text)
         check_mapping("an experiment", tree)
+        check_own(path, tree.get("plugins"))
         names = tree.pop("extends", None) or []
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise FractaljaxError(f"extends: takes a list of files, not {names!r}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fractaljax.config.plain_yaml import from_yaml
-from fractaljax.config.text import check_mapping, read_text
+from fractaljax.config.text import check_mapping, check_own, read_text
 from fractaljax.config.trees import SETTINGS, canonical, layered, merged, nested
 from fractaljax.errors import FractaljaxError, at, unknown
 from fractaljax.spec import ALIASES, PART_ROLES
@@ -81,6 +81,7 @@ def read_layers(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
     with at(str(path)):
         tree = from_yaml(text)
         check_mapping("a study", tree)
+        check_own(path, tree.get("plugins"))
         names = tree.pop("extends", None) or []
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise FractaljaxError(f"extends: takes a list of files, not {names!r}")

@@ -10,6 +10,7 @@ from typing import Any
 from fractaljax.config.plain_yaml import from_yaml
 from fractaljax.errors import FractaljaxError, unknown
 
+BESIDE = (".sums", "claims", "field")  # one of these lies beside the settings of every result
 TOP = ("plugins", "defaults", "experiments")
 STUDY = ("extends", "architectures", "space")  # only a study has these
 ARMS = ("arms", "claims", "over", "question", "densities")  # only an experiment with arms
@@ -20,7 +21,9 @@ def read(path: str | Path) -> dict[str, Any]:
     """The raw settings of a YAML file, its top-level and experiment keys checked."""
     path = Path(path)
     text = read_text(path, "config file")
-    return parse(text, str(path), path.stem)
+    raw = parse(text, str(path), path.stem)
+    check_own(path, raw["plugins"])
+    return raw
 
 
 def read_text(path: Path, what: str) -> str:
@@ -118,6 +121,12 @@ def check_imported(modules: Any, where: Any) -> None:
             raise FractaljaxError(
                 f"{where} names the plugin {module}; add --plugin {module} to allow it"
             )
+
+
+def check_own(path: Path, modules: Any) -> None:
+    """The same for a file of settings that lies in a result, whatever it is asked for."""
+    if any((path.parent / name).exists() for name in BESIDE):
+        check_imported(modules, path)
 
 
 def check_mapping(where: str, value: Any) -> None:

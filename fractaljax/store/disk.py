@@ -1,8 +1,10 @@
 """Small files, written whole; and what goes wrong on a disk, told in one line."""
 
 import contextlib
+import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,28 @@ def read_text(path: Path) -> str:
         ValueError: it is larger than `MAX_TEXT`, or no text.
         OSError: it cannot be read.
     """
-    with path.open("rb") as stream:
-        content = stream.read(MAX_TEXT + 1)
-    if len(content) > MAX_TEXT:
-        raise ValueError(f"larger than {MAX_TEXT} bytes")
-    return content.decode()
+    return read(path, MAX_TEXT).decode()
+
+
+def regular(path: Path) -> Path:
+    """The same path; raises OSError unless it is a regular file: nothing waits for a pipe."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return path
+
+
+def read(path: Path, most: int) -> bytes:
+    """A file of at most so many bytes.
+
+    Raises:
+        ValueError: it is larger.
+        OSError: it cannot be read.
+    """
+    with regular(path).open("rb") as stream:
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"larger than {most} bytes")
+    return content
 
 
 def from_json(text: str | bytes) -> Any:

@@ -30,7 +30,7 @@ def read(path: Path) -> bytes:
     Raises:
         FractaljaxError: it is not one that was written there.
     """
-    return _checked(path, path.read_bytes())
+    return _checked(path, disk.regular(path).read_bytes())
 
 
 def read_text(path: Path) -> str:
@@ -67,9 +67,11 @@ def _holds(known: list[str], content: bytes) -> bool:
 def _sums(folder: Path) -> dict[str, list[str]]:
     """Name -> the sums of all its contents; lines that are none are passed over."""
     try:
-        lines = (folder / SUMS).read_bytes().split(b"\n")
+        lines = disk.read(folder / SUMS, disk.MAX_TEXT).split(b"\n")
     except FileNotFoundError:
         return {}
+    except ValueError as error:
+        raise FractaljaxError(f"{folder / SUMS}: {error}") from None
     found: dict[str, list[str]] = {}
     for line in lines:
         mark, _, name = line.decode(errors="replace").partition(" ")

@@ -109,10 +109,12 @@ def drop_damaged(folder: Path, complete: Sequence[str]) -> None:
     lost: everything in it is trained again.
 
     Args:
-        complete: names of the files that say that something is there.
+        complete: names of the files that say that something is there; the first is written last.
     """
     with disk.on_disk(folder):
         found = seals.damaged(folder)
+        if not (folder / complete[0]).exists():  # a sum comes before its file: it may be to come
+            found = [path for path in found if path.exists()]
         if not found:
             return
         some = ", ".join(str(path.relative_to(folder)) for path in found[:3])
@@ -218,7 +220,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
 def _check_sizes(path: Path) -> None:
     """Raises ValueError where reading would take more memory than the file has bytes: ours hold
     their arrays as they are, so that none that claims to be larger, or is packed, is ours."""
-    with zipfile.ZipFile(path) as members:
+    with zipfile.ZipFile(disk.regular(path)) as members:
         for member in members.infolist():
             if (
                 member.compress_type != zipfile.ZIP_STORED

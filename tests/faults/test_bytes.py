@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import works
 import yaml
+from child import World
 from harness import SEED, completed, one_line, run, tally, wrong
 
 import fractaljax as fj
@@ -174,6 +175,21 @@ def test_what_a_study_finds_damaged_is_trained_again(undisturbed, tmp_path, kind
     (out / name).write_bytes(content)
     assert seals.damaged(out) == [out / name]
     tally("damaged files, same command", kind, 1, *completed(whole, out, {}))
+
+
+@pytest.mark.slow
+def test_a_sum_whose_file_never_came_costs_nothing(undisturbed, tmp_path):
+    """As a process leaves it that is killed between the two."""
+    whole, out = undisturbed("search"), tmp_path / "result"
+    shutil.copytree(whole.out, out)
+    for name in ("summary.yaml", "best_hyperparameters.yaml"):
+        (out / "6" / name).unlink()
+    ended = run(whole.work.words(out), World(counted=tmp_path / "trained"))
+    assert ended.code == 0 and "trained again" not in ended.told, ended.told
+    told = tmp_path / "trained"
+    trained = sum(map(int, told.read_text().split())) if told.exists() else 0
+    assert trained <= 2, "trials that were there were trained again, and not the two seeds alone"
+    tally("a sum without its file", "search", 1, 0, wrong(whole.found, whole.work.found(out)))
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import pickle
 import struct
 import time
@@ -330,3 +331,16 @@ def test_a_window_of_absurd_size_is_refused(size, capsys):
 def test_stores_are_unharmed(result):
     """The limits leave what is good alone."""
     assert store.open_field(result).done.all()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_pipe_in_a_store_makes_nobody_wait(tmp_path):
+    for name in ("a.yaml", "a.npz", seals.SUMS):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(FractaljaxError, match="no regular file"):
+        study_folder.read_tree(tmp_path / "a.yaml")
+    assert study_folder.read_arrays(tmp_path / "a.npz") is None
+    (tmp_path / "field").mkdir()
+    os.mkfifo(tmp_path / "field" / "zarr.json")
+    with pytest.raises(FractaljaxError, match="damaged"):
+        records.read(tmp_path)

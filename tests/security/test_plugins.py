@@ -99,3 +99,19 @@ def _tiny():
     tree = {"model": {"width": 2}, "problem": {"inputs": 2, "points": 4}, "steps": 2}
     Path("tiny.yaml").write_text(yaml.safe_dump({**tree, "window": {"resolution": 2}}))
     return "tiny.yaml"
+
+
+@pytest.mark.parametrize("verb, tree", [("search", STUDY), ("grow", ARMS), ("scan", None)])
+def test_settings_that_lie_in_a_result_never_import_one_either(trap, verb, tree, capsys):
+    """Not even where somebody is told to make it again from them."""
+    if tree is None:
+        spec, window = fj.load(_tiny())
+        fj.scan(spec, window, store="result")
+        file = Path("result/spec.yaml")
+        file.write_text(f"plugins: [{trap}]\nmodel: {{width: 2}}\n")
+    else:
+        file = stored("result", tree, trap) / files.STUDY
+    words = [verb, str(file), "--out", "again"]
+    assert cli.main(words) == 2
+    assert f"{file} names the plugin {trap}; add --plugin {trap}" in capsys.readouterr().err
+    assert trap not in sys.modules and not Path("sprung").exists()
