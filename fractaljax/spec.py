@@ -373,7 +373,8 @@ def _convert(path: str, annotation: Any, value: Any) -> Any:
         "null" if k is type(None) else k.__name__ if isinstance(k, type) else str(k) for k in kinds
     )
     wrong = FractaljaxError(f"{path}={value!r}: takes {wanted}")
-    if isinstance(value, bool) and bool not in kinds:
+    given = value if isinstance(value, list | tuple) else (value,)
+    if bool not in kinds and any(isinstance(one, bool) for one in given):
         raise wrong
     try:
         value = pydantic.TypeAdapter(annotation).validate_python(value)
