@@ -7,7 +7,7 @@ bare field of Spec; it is the same in YAML, on the command line, on an axis and 
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pydantic
@@ -373,7 +373,7 @@ def _convert(path: str, annotation: Any, value: Any) -> Any:
         "null" if k is type(None) else k.__name__ if isinstance(k, type) else str(k) for k in kinds
     )
     wrong = FractaljaxError(f"{path}={value!r}: takes {wanted}")
-    if isinstance(value, bool) and bool not in kinds:
+    if bool not in kinds and any(isinstance(one, bool) for one in _single(value)):
         raise wrong
     try:
         value = pydantic.TypeAdapter(annotation).validate_python(value)
@@ -381,7 +381,15 @@ def _convert(path: str, annotation: Any, value: Any) -> Any:
         raise wrong from None
     if isinstance(value, float) and math.isnan(value):
         raise wrong
-    several = value if isinstance(value, tuple) else (value,)
-    if any(isinstance(one, int) and abs(one) > MAX_WHOLE for one in several):
+    if any(isinstance(one, int) and abs(one) > MAX_WHOLE for one in _single(value)):
         raise FractaljaxError(f"{path}={value}: a whole number has 63 bits at most")
     return value
+
+
+def _single(value: Any) -> Iterator[Any]:
+    """The values in lists within each other."""
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _single(one)
+    else:
+        yield value
