@@ -1,4 +1,5 @@
-"""Memory that runs out: one line, and what is finished stays."""
+"""Memory that runs out: one line, or the end of the process where XLA itself has none left; what is
+finished stays."""
 
 import signal
 from pathlib import Path
