@@ -172,7 +172,7 @@ def _train(job: Job, index: int, copy: bool) -> Receipt | Busy:
             readings, _, pixels = engine.train_tile(
                 job.spec, job.names, job.window, tile, numeric, mesh, store, job.known
             )
-            if not (copy and store.is_done(index)):
+            if not store.is_done(index):  # a copy may have been quicker
                 store.write(index, tile, readings)
                 trained, taken = pixels, math.prod(tile.shape) - pixels
         elif not store.is_done(index):

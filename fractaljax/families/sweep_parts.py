@@ -100,7 +100,7 @@ class _Driver:
         for k, (waiting, seen) in enumerate(found, 1):
             self._done += seen - len(waiting)
             if waiting:
-                args = (self._folder, self._common, batch, waiting, size)
+                args = (self._folder, self._common, batch, waiting, size, self._table.since)
                 name = f"part {k} of program {number + 1} ({len(waiting)} runs)"
                 self.pieces.append(Piece(name, _train, args))
         self._program = number + 1
@@ -115,20 +115,30 @@ def _settle(folder: Path, job: Job, batch: Batch, copy: bool) -> Size:
     return Size(chunk, family.capacity_of(batch, chunk, mesh))
 
 
-def _train(folder: Path, job: Job, batch: Batch, indices: list[int], size: Size, copy: bool) -> int:
-    """Trains some runs of a program into the table, on a worker."""
+def _train(
+    folder: Path,
+    job: Job,
+    batch: Batch,
+    indices: list[int],
+    size: Size,
+    since: float,
+    copy: bool,
+) -> int:
+    """Trains some runs of a program into the table, on a worker; runs written until `since` are to
+    be trained again."""
+    del copy
     mesh = plan.mesh(job.devices)
     tile = program.compile_tile(batch.course, batch.names, size.capacity, size.chunk, mesh)
     settings = [family.settings_of(job, batch, i) for i in indices]
     curves = tile.run(family.points_of(batch, indices))
-    table = _table(folder, job)
-    if not copy or table.missing(settings).any():  # a copy may come second
+    table = _table(folder, job, since)
+    if table.missing(settings).any():  # another may have been quicker
         table.write(settings, curves, np.asarray(batch.course.evaluated))
     return len(indices)
 
 
-def _table(folder: Path, job: Job) -> Table:
+def _table(folder: Path, job: Job, since: float = 0.0) -> Table:
     """The table, with what this process trains by."""
     mesh = plan.mesh(job.devices)
     made = {"backend": mesh.devices.flat[0].platform, **scan.machine_record(mesh)}
-    return Table(folder, job.setting.tree(), provenance=made)
+    return Table(folder, job.setting.tree(), provenance=made, since=since)

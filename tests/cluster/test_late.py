@@ -1,0 +1,103 @@
+"""Originals that come after their copies, clocks that go wrong, folders that nobody shares.
+
+The tasks of workers, called in this process.
+"""
+
+import numpy as np
+import pytest
+
+import fractaljax as fj
+from fractaljax import config
+from fractaljax.cluster import tiles
+from fractaljax.config.sweeps import parse_sweep
+from fractaljax.engine import plan
+from fractaljax.families import sweep as family
+from fractaljax.families import sweep_parts
+from fractaljax.store import Store, table
+from fractaljax.store.sweeps import load_sweep
+from fractaljax.store.table import Table
+
+SWEEP = """
+model: {name: deep_linear, num_hidden: 1, hidden_dim: 3}
+data: {in_dim: 3, out_dim: 3, train_samples: 8, test_samples: 4}
+training: {lr: 1.0e-2}
+metrics: [test_loss]
+max_steps: 4
+num_evaluations: 2
+"""
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A scan whose store is begun, for workers."""
+    path = tmp_path / "small.yaml"
+    path.write_text("model: {width: 4}\nsteps: 5\nwindow: {resolution: 4}\n")
+    spec, window = fj.load(path)
+    plan.prepare(spec.dtype)
+    names = tiles.engine.check(spec, window)
+    found = tiles.Job(tmp_path / "scan", spec, window, names, None, 1)
+    settled = tiles._settle(found, None, plan.Numeric(2, 2, ""), False)
+    store = Store(found.path, spec, window)
+    store.begin(settled.readings, settled.numeric)
+    yield found
+    store.close({"pixels": 0})
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A sweep of three runs for workers: folder, what they share, the batch, how it is trained."""
+    path = tmp_path / "sweep.yaml"
+    path.write_text(SWEEP)
+    made = family.prepare(config.read(path), parse_sweep(["batch_seed=0..3"]), chunk=2, devices=1)
+    Table(tmp_path / "runs", made.setting.tree())
+    return tmp_path / "runs", made, made.batches[0], sweep_parts.Size(2, 4)
+
+
+def parts(folder):
+    return sorted(path.name for path in (folder / "parts").glob("*.parquet"))
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_who_is_late_leaves_the_tile_that_is_there(job, monkeypatch, copy):
+    train = tiles.engine.train_tile
+
+    def slow(*words):
+        """Another has finished the tile when this one has trained it."""
+        readings, chunk, pixels = train(*words)
+        other = Store(job.path, job.spec, job.window)
+        with other.joined():
+            other.write(0, other.tile(0), {k: np.full_like(v, 7) for k, v in readings.items()})
+        return readings, chunk, pixels
+
+    monkeypatch.setattr(tiles.engine, "train_tile", slow)
+    receipt = tiles._train(job, 0, copy)
+    assert (receipt.pixels, receipt.known) == (0, 0)
+    assert (fj.open(job.path)["measure"][:2, :2] == 7).all()
+
+
+def test_who_is_late_adds_no_part(runs):
+    folder, made, batch, size = runs
+    for copy in (False, True, False):
+        sweep_parts._train(folder, made, batch, [0, 1, 2], size, 0.0, copy)
+        assert len(parts(folder)) == 1
+    assert len(load_sweep(folder)) == 3
+
+
+@pytest.mark.parametrize("hours", [0, -1, 1])
+def test_what_is_trained_again_is_newer_than_what_was_there(runs, monkeypatch, hours):
+    """Also where the clock of the worker is wrong, and whoever comes first, copy or original."""
+    folder, made, batch, size = runs
+    driver = Table(folder, made.setting.tree())
+    settings = [family.settings_of(made, batch, i) for i in (0, 1, 2)]
+    old = {"test_loss": np.full((3, 2), 7, np.float32)}
+    driver.write(settings, old, np.asarray(batch.course.evaluated))
+    assert driver.forget({"batch_seed": [0, 1]}) == 2
+    clock = table.time.time
+    monkeypatch.setattr(table.time, "time", lambda: clock() + 3600 * hours)
+    for copy in (True, False):
+        sweep_parts._train(folder, made, batch, [0, 1], size, driver.since, copy)
+        assert len(parts(folder)) == 2
+    assert not driver.missing(settings).any()
+    driver.compact()
+    found = [load_sweep(folder).select({"batch_seed": n})[0]["test_loss"] for n in (0, 1, 2)]
+    assert [bool((curve == 7).all()) for curve in found] == [False, False, True]
