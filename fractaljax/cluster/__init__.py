@@ -9,6 +9,7 @@ address unless somebody starts a scheduler elsewhere, and then TLS belongs befor
 
 from fractaljax.cluster.address import Cluster
 from fractaljax.cluster.connect import Team, connected
-from fractaljax.cluster.deal import Busy, Piece, deal
+from fractaljax.cluster.deal import Busy, Piece, ask, deal
+from fractaljax.cluster.fitness import check_backend
 
-__all__ = ["Busy", "Cluster", "Piece", "Team", "connected", "deal"]
+__all__ = ["Busy", "Cluster", "Piece", "Team", "ask", "check_backend", "connected", "deal"]

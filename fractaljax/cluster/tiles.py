@@ -13,8 +13,10 @@ import numpy as np
 
 from fractaljax.cluster.connect import Team
 from fractaljax.cluster.deal import Busy, Piece, ask, deal
+from fractaljax.cluster.fitness import Unfit, check_backend
 from fractaljax.engine import plan, program
 from fractaljax.engine import scan as engine
+from fractaljax.engine.native import build
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
 from fractaljax.ledger import Reading
@@ -149,6 +151,8 @@ def _settle(job: Job, begun: dict[str, Any] | None, asked: plan.Numeric, copy: b
     del copy
     mesh = plan.mesh(job.devices)
     asked = asked._replace(backend=mesh.devices.flat[0].platform)
+    wanted = begun or {"backend": asked.backend, "kernel": asked.kernel}
+    _check_fit(wanted, asked.backend)
     if begun is None:
         numeric = plan.settle(job.spec, job.window, job.names, mesh, asked)
     else:
@@ -163,9 +167,7 @@ def _train(job: Job, index: int, copy: bool) -> Receipt | Busy:
     clock, mesh = time.perf_counter(), plan.mesh(job.devices)
     store = Store(job.path, job.spec, job.window)
     with store.joined() as numeric:
-        here = plan.Numeric(None, None, mesh.devices.flat[0].platform)
-        plan.agree(numeric, here)  # a worker without this backend or kernel is none for this scan
-        plan.check_kernel(job.spec, job.names, here._replace(kernel=numeric.get("kernel")))
+        _check_fit(numeric, mesh.devices.flat[0].platform)
         trained = taken = 0
         if store.claim(index) or (copy and not store.is_done(index)):
             tile = store.tile(index)
@@ -180,6 +182,13 @@ def _train(job: Job, index: int, copy: bool) -> Receipt | Busy:
     worker = f"{socket.gethostname()}, process {os.getpid()}"
     kind = mesh.devices.flat[0].device_kind
     return Receipt(trained, taken, time.perf_counter() - clock, worker, mesh.size, kind)
+
+
+def _check_fit(numeric: Mapping[str, Any], backend: str) -> None:
+    """Raises where this worker lacks what the scan is trained by."""
+    check_backend(backend, numeric["backend"])
+    if numeric.get("kernel") == program.NATIVE and (why := build.missing()):
+        raise Unfit(f"the scan is trained by kernel=native: {why}")
 
 
 def _named(store: Store, index: int) -> str:

@@ -1,4 +1,4 @@
-"""Originals that come after their copies, clocks that go wrong, folders that nobody shares.
+"""Originals that come after their copies, clocks that go wrong, workers that lack something.
 
 The tasks of workers, called in this process.
 """
@@ -9,6 +9,7 @@ import pytest
 import fractaljax as fj
 from fractaljax import config
 from fractaljax.cluster import tiles
+from fractaljax.cluster.fitness import Unfit
 from fractaljax.config.sweeps import parse_sweep
 from fractaljax.engine import plan
 from fractaljax.families import sweep as family
@@ -101,3 +102,18 @@ def test_what_is_trained_again_is_newer_than_what_was_there(runs, monkeypatch, h
     driver.compact()
     found = [load_sweep(folder).select({"batch_seed": n})[0]["test_loss"] for n in (0, 1, 2)]
     assert [bool((curve == 7).all()) for curve in found] == [False, False, True]
+
+
+def test_a_worker_of_another_backend_or_without_a_compiler_is_unfit(job, monkeypatch):
+    numeric = {"tile": 2, "backend": "gpu", "chunk": 2, "kernel": "xla"}
+    with pytest.raises(Unfit, match=r"its backend is cpu.* trained on gpu"):
+        tiles._settle(job, numeric, plan.Numeric(2, 2, ""), False)
+    native = {**numeric, "backend": "cpu", "kernel": "native"}
+    monkeypatch.setattr(tiles.build, "missing", lambda: "no compiler")
+    for begun, asked in ((native, None), (None, "native")):
+        with pytest.raises(Unfit, match="kernel=native: no compiler"):
+            tiles._settle(job, begun, plan.Numeric(2, 2, "", asked), False)
+    for renewed in (numeric, native):
+        Store(job.path, job.spec, job.window).renew(renewed)
+        with pytest.raises(Unfit):
+            tiles._train(job, 0, False)
