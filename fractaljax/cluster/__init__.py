@@ -1,7 +1,8 @@
 """Many machines: tiles, parts and batches as tasks of Dask distributed (extra `cluster`).
 
 `connect` makes or joins a cluster, `deal` hands pieces of work out and takes their receipts,
-`fitness` says which workers may help, `tiles` is a scan. What a piece is, its family says.
+`fitness` says which workers may help, `shared` looks for what they wrote, `tiles` is a scan. What a
+piece is, its family says.
 
 Whoever reaches a scheduler can run code on its machines: everything listens on the loopback
 address unless somebody starts a scheduler elsewhere, and then TLS belongs before it.

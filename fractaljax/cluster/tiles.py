@@ -1,9 +1,8 @@
 """A scan whose tiles are trained by the workers of a cluster, straight into the shared store."""
 
+import functools
 import logging
 import math
-import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fractaljax.cluster import shared
 from fractaljax.cluster.connect import Team
 from fractaljax.cluster.deal import Busy, Piece, ask, deal
 from fractaljax.cluster.fitness import Unfit, check_backend
 from fractaljax.engine import plan, program
 from fractaljax.engine import scan as engine
 from fractaljax.engine.native import build
-from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
 from fractaljax.ledger import Reading
 from fractaljax.spec import Spec
@@ -25,7 +24,6 @@ from fractaljax.store import Store
 from fractaljax.window import Window
 
 log = logging.getLogger("fractaljax")
-SEEN_S = 30.0  # until what a worker wrote must be visible here, over a network file system
 
 
 class Job(NamedTuple):
@@ -110,14 +108,8 @@ class _Run:
     def heard(self, piece: Piece, receipt: Receipt) -> None:
         """Takes a receipt; raises where the tile is not to be seen in the folder here."""
         index = piece.args[1]
-        until = time.monotonic() + SEEN_S
-        while not self._store.is_done(index):
-            if time.monotonic() > until:
-                raise FractaljaxError(
-                    f"{receipt.worker} has written {piece.name} into {self._store.path}, which is "
-                    "not there here: the folder must be one that all machines share"
-                )
-            time.sleep(0.1)
+        there = functools.partial(self._store.is_done, index)
+        shared.wait_for(there, piece.name, receipt.worker, self._store.path)
         self._pixels, self._known = self._pixels + receipt.pixels, self._known + receipt.known
         self._workers[receipt.worker] = receipt.devices
         if self._kinds and receipt.kind not in self._kinds:
@@ -179,9 +171,8 @@ def _train(job: Job, index: int, copy: bool) -> Receipt | Busy:
                 trained, taken = pixels, math.prod(tile.shape) - pixels
         elif not store.is_done(index):
             return Busy("another process trains it")
-    worker = f"{socket.gethostname()}, process {os.getpid()}"
     kind = mesh.devices.flat[0].device_kind
-    return Receipt(trained, taken, time.perf_counter() - clock, worker, mesh.size, kind)
+    return Receipt(trained, taken, time.perf_counter() - clock, shared.whoami(), mesh.size, kind)
 
 
 def _check_fit(numeric: Mapping[str, Any], backend: str) -> None:

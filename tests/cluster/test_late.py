@@ -1,4 +1,5 @@
-"""Originals that come after their copies, clocks that go wrong, workers that lack something.
+"""Originals that come after their copies, clocks that go wrong, workers that lack something,
+folders that nobody shares.
 
 The tasks of workers, called in this process.
 """
@@ -8,12 +9,13 @@ import pytest
 
 import fractaljax as fj
 from fractaljax import config
-from fractaljax.cluster import tiles
+from fractaljax.cluster import Piece, shared, tiles
 from fractaljax.cluster.fitness import Unfit
 from fractaljax.config.sweeps import parse_sweep
 from fractaljax.engine import plan
+from fractaljax.errors import FractaljaxError
 from fractaljax.families import sweep as family
-from fractaljax.families import sweep_parts
+from fractaljax.families import sweep_parts, units
 from fractaljax.store import Store, table
 from fractaljax.store.sweeps import load_sweep
 from fractaljax.store.table import Table
@@ -51,7 +53,7 @@ def runs(tmp_path):
     path.write_text(SWEEP)
     made = family.prepare(config.read(path), parse_sweep(["batch_seed=0..3"]), chunk=2, devices=1)
     Table(tmp_path / "runs", made.setting.tree())
-    return tmp_path / "runs", made, made.batches[0], sweep_parts.Size(2, 4)
+    return tmp_path / "runs", made, made.batches[0], sweep_parts.Size(2, 4, "cpu")
 
 
 def parts(folder):
@@ -117,3 +119,53 @@ def test_a_worker_of_another_backend_or_without_a_compiler_is_unfit(job, monkeyp
         Store(job.path, job.spec, job.window).renew(renewed)
         with pytest.raises(Unfit):
             tiles._train(job, 0, False)
+
+
+def test_a_sweep_and_a_study_keep_one_backend(runs):
+    folder, made, batch, size = runs
+    assert sweep_parts._settle(folder, made, batch, None, False).backend == "cpu"
+    numeric = Table(folder, made.setting.tree()).numeric(batch.settings, {})
+    assert numeric == {"chunk": 2, "backend": "cpu"}
+    with pytest.raises(Unfit, match=r"backend is cpu.* trained on gpu"):
+        sweep_parts._settle(folder, made, batch, "gpu", False)
+    with pytest.raises(Unfit, match=r"backend is cpu.* trained on gpu"):
+        wanted = size._replace(backend="gpu")
+        sweep_parts._train(folder, made, batch, [0], wanted, 0.0, False)
+    assert units._numeric(units.Kind(units.Numeric(1), "cpu")) == (1, None)
+    with pytest.raises(Unfit, match=r"backend is cpu.* trained on gpu"):
+        units._numeric(units.Kind(units.Numeric(1), "gpu"))
+
+
+def test_a_sweep_goes_on_with_the_backend_it_has(tmp_path, runs):
+    _, made, batch, _ = runs
+    table = Table(tmp_path / "before", made.setting.tree())
+    table.numeric(batch.settings, {"chunk": 4, "backend": "gpu"})
+    with pytest.raises(Unfit, match="trained on gpu"):
+        sweep_parts._settle(tmp_path / "before", made, batch, None, False)
+
+
+def test_runs_that_are_not_to_be_seen_are_one_line(runs, monkeypatch):
+    monkeypatch.setattr(shared, "SEEN_S", 0.2)
+    folder, made, _, size = runs
+    driver = sweep_parts._Driver(made, made, Table(folder, made.setting.tree()), folder, None)
+    driver.heard(driver.pieces.popleft(), size)
+    (part,) = driver.pieces
+    with pytest.raises(FractaljaxError, match=r"node7, process 1 has written part 1 .* share"):
+        driver.heard(part, sweep_parts.Part(3, "node7, process 1"))
+    driver.heard(part, part.task(*part.args, False))
+    assert len(load_sweep(folder)) == 3
+
+
+def test_a_unit_that_is_not_to_be_seen_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(shared, "SEEN_S", 0.2)
+
+    def deal(team, pieces, *, heard, **_):
+        for piece in pieces:
+            heard(piece, "node7, process 1")
+
+    monkeypatch.setattr(units, "deal", deal)
+    there = {"4"}
+    work = units.Work("search", 2, tmp_path, there.__contains__)
+    units._deal(None, [Piece("architecture 4", print, ("4",))], "float32", work, None)
+    with pytest.raises(FractaljaxError, match=r"has written architecture 8 .* machines share"):
+        units._deal(None, [Piece("architecture 8", print, ("8",))], "float32", work, None)
