@@ -231,7 +231,7 @@ class _Dealer:
             answer = future.result(timeout=FETCH_S)
         except TimeoutError:  # its worker went with the receipt, or stands still: another does it
             self._cancel([future])
-            self._waiting.appendleft(hand.piece)
+            self._again(hand.piece, f"at last {hand.worker} did not send its receipt")
             return
         except (OSError, RuntimeError, CancelledError):  # nobody could be asked for it
             raise Gone() from None

@@ -9,7 +9,7 @@ import pytest
 
 import fractaljax as fj
 from fractaljax import config
-from fractaljax.cluster import Piece, shared, tiles
+from fractaljax.cluster import Piece, deal, shared, tiles
 from fractaljax.cluster.fitness import Unfit
 from fractaljax.config.sweeps import parse_sweep
 from fractaljax.engine import plan
@@ -159,13 +159,51 @@ def test_runs_that_are_not_to_be_seen_are_one_line(runs, monkeypatch):
 def test_a_unit_that_is_not_to_be_seen_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(shared, "SEEN_S", 0.2)
 
-    def deal(team, pieces, *, heard, **_):
+    def dealt(team, pieces, *, heard, **_):
         for piece in pieces:
             heard(piece, "node7, process 1")
 
-    monkeypatch.setattr(units, "deal", deal)
+    monkeypatch.setattr(units, "deal", dealt)
     there = {"4"}
     work = units.Work("search", 2, tmp_path, there.__contains__)
     units._deal(None, [Piece("architecture 4", print, ("4",))], "float32", work, None)
     with pytest.raises(FractaljaxError, match=r"has written architecture 8 .* machines share"):
         units._deal(None, [Piece("architecture 8", print, ("8",))], "float32", work, None)
+
+
+class Lost:
+    """A piece that was done by a worker whose receipt never comes."""
+
+    status = "finished"
+
+    def add_done_callback(self, told):
+        told(self)
+
+    def result(self, timeout):
+        raise TimeoutError
+
+
+class Silent:
+    """A team of one worker, and the client of it."""
+
+    devices, resources, crowded, present = 1, {}, False, frozenset({"node7"})
+
+    def __init__(self):
+        self.client, self.handed = self, 0
+
+    def workers(self):
+        return ["node7"]
+
+    def submit(self, *words, **how):
+        self.handed += 1
+        return Lost()
+
+    def cancel(self, futures):
+        pass
+
+
+def test_a_receipt_that_never_comes_is_a_try():
+    silent = Silent()
+    with pytest.raises(FractaljaxError, match="failed 3 times, at last node7 did not send"):
+        deal(silent, [Piece("tile 3", print, ())], dtype="float32", heard=print)
+    assert silent.handed == 3
