@@ -25,16 +25,19 @@ GUIDES = {  # page -> heading in the README
     "sweeps": "Sweeps: deep linear networks, thousands of seeds",
     "transfer": "Transfer: do tuned hyperparameters serve another network?",
     "growth": "Growth: does a network gain by growing?",
+    "machines": "Many machines",
     "published": "The published experiment",
     "speed": "How fast",
 }
 FILES = {  # page -> file that it is
+    "deploy": "deploy/README.md",
     "experiments": "experiments/README.md",
     "benchmarks": "benchmarks/README.md",
     "contributing": "CONTRIBUTING.md",
     "changelog": "CHANGELOG.md",
 }
 PLACES = {  # what the README links to -> its page
+    "deploy/README.md": "deploy.md",
     "experiments/README.md": "experiments.md",
     "benchmarks/README.md": "benchmarks.md",
     "CONTRIBUTING.md": "contributing.md",

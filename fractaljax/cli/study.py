@@ -251,14 +251,14 @@ def _told_elsewhere(names: list[str], out: Path) -> None:
 
 
 def numeric(arguments: argparse.Namespace) -> Any:
-    """What the user pinned of devices and chunk."""
+    """What the user pinned of devices and chunk, for this process."""
     from fractaljax.families.members import Numeric
 
     for name in ("devices", "chunk"):
         value = getattr(arguments, name)
         if value is not None and not 1 <= value <= 2**20:
             raise FractaljaxError(f"--{name} {value}: at least 1")
-    return Numeric(arguments.devices, arguments.chunk)
+    return Numeric(team.own_devices(arguments), arguments.chunk)
 
 
 def _fresh(root: Path, name: str | None, study: str) -> Path:

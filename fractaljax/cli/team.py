@@ -36,6 +36,11 @@ def team(arguments: argparse.Namespace) -> Iterator["Team | None"]:
         yield found
 
 
+def own_devices(arguments: argparse.Namespace) -> int | None:
+    """Devices that this process is to use; where a cluster is given, `--devices` are a worker's."""
+    return arguments.devices if arguments.cluster is None else None
+
+
 def refuse_cluster(arguments: argparse.Namespace, why: str) -> None:
     """Raises where a flag of a cluster is given and nobody would read it."""
     for name in ("cluster", "cluster_resources"):

@@ -27,12 +27,12 @@ def scan(arguments: argparse.Namespace) -> int:
     whole = config.experiments(raw, given, only=arguments.only, axes=axes)
     asked = [e._replace(window=source.aimed(e.window, arguments)) for e in whole]
     for _, spec, window in asked:  # all before any
-        fractal.prepare(spec.dtype, arguments.devices)
+        fractal.prepare(spec.dtype, team.own_devices(arguments))
         fractal.check(spec, window, chunk=arguments.chunk, tile=arguments.tile)
     with team.team(arguments) as found:
         for experiment in asked:
             place = source.place(arguments.out, stem, experiment, alone=len(asked) == 1)
-            fractal.prepare(experiment.spec.dtype, arguments.devices)
+            fractal.prepare(experiment.spec.dtype, team.own_devices(arguments))
             _scan_one(experiment, place, arguments, found)
     return 0
 

@@ -42,11 +42,10 @@ def zoom(arguments: argparse.Namespace) -> int:
     given = source.overrides(arguments)
     experiment = config.experiments(raw, given, only=arguments.only, axes=axes)[0]
     experiment = experiment._replace(window=source.narrowed(experiment.window, arguments))
-    fractal.prepare(experiment.spec.dtype, arguments.devices)
+    fractal.prepare(experiment.spec.dtype, team.own_devices(arguments))
     place = Path(arguments.out) if arguments.out else _place(arguments, stem, experiment)
     numeric = {"chunk": arguments.chunk, "tile": arguments.tile}
-    if arguments.cluster is None:  # else they are those of a worker
-        numeric["devices"] = arguments.devices
+    numeric["devices"] = team.own_devices(arguments)
     merged = arguments.allow_merged
     fractal.check(experiment.spec, experiment.window, **numeric, allow_merged=merged)
     plan = _plan(arguments, experiment, place)
@@ -147,7 +146,7 @@ def _way(
         factor=arguments.factor,
         seed=seed,
         store=place / "way",
-        devices=arguments.devices,
+        devices=team.own_devices(arguments),
         on_step=say,
     )
     return list(way[-1].center), autopilot.as_tree(way, seed)

@@ -1,7 +1,8 @@
 """Many machines: tiles, parts and batches as tasks of Dask distributed (extra `cluster`).
 
 `connect` makes or joins a cluster, `deal` hands pieces of work out and takes their receipts,
-`fitness` says which workers may help, `tiles` is a scan. What a piece is, its family says.
+`fitness` says which workers may help, `shared` looks for what they wrote, `tiles` is a scan. What a
+piece is, its family says.
 
 Whoever reaches a scheduler can run code on its machines: everything listens on the loopback
 address unless somebody starts a scheduler elsewhere, and then TLS belongs before it.
@@ -9,6 +10,7 @@ address unless somebody starts a scheduler elsewhere, and then TLS belongs befor
 
 from fractaljax.cluster.address import Cluster
 from fractaljax.cluster.connect import Team, connected
-from fractaljax.cluster.deal import Busy, Piece, deal
+from fractaljax.cluster.deal import Busy, Piece, ask, deal
+from fractaljax.cluster.fitness import check_backend
 
-__all__ = ["Busy", "Cluster", "Piece", "Team", "connected", "deal"]
+__all__ = ["Busy", "Cluster", "Piece", "Team", "ask", "check_backend", "connected", "deal"]

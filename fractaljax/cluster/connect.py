@@ -16,6 +16,7 @@ log = logging.getLogger("fractaljax")
 LOOPBACK = "127.0.0.1"
 LOOK_S = 1.0  # between two looks at which workers there are
 ANSWER_S = 15.0  # that a scheduler may take to answer
+NOBODY_S = 30.0  # until work ends of which all workers are left out: others may be on their way
 NEEDED = "the extra `cluster`: pip install 'fractaljax[cluster]'"
 
 
@@ -46,26 +47,45 @@ class Team:
         self._left_out: dict[str, str] = {}  # address -> why
         self._fit: list[str] = []
         self._looked = -LOOK_S
+        self._useless: float | None = None  # since when all who are there are left out
         self._said_waiting = False
 
     def workers(self) -> list[str]:
-        """Addresses of those that may help, looked up every second or so."""
+        """Addresses of those that may help, looked up every second or so.
+
+        Raises:
+            FractaljaxError: for a while there was nobody who had not been left out.
+        """
         if time.monotonic() - self._looked < LOOK_S:
             return self._fit
         try:
             found = self.client.scheduler_info(n_workers=-1)["workers"]
         except (OSError, TimeoutError, RuntimeError):
             raise Gone() from None
-        fit = []
+        fit, asked = [], []
         for address, worker in found.items():
             lacking = [n for n, v in self.resources.items() if worker["resources"].get(n, 0) < v]
             if worker["nthreads"] != 1:
                 self.leave_out(address, f"it has {worker['nthreads']} threads: --nthreads 1")
+            if not lacking:
+                asked.append(address)
             if address not in self._left_out and worker["status"] == "running" and not lacking:
                 fit.append(address)
         self._tell(set(found), fit)
         self.present, self._fit, self._looked = set(found), fit, time.monotonic()
+        self._check_useful(asked)
         return fit
+
+    def _check_useful(self, asked: list[str]) -> None:
+        """Raises once all who are asked have been left out for a while."""
+        now = time.monotonic()
+        if not asked or any(address not in self._left_out for address in asked):
+            self._useless = None
+        elif self._useless is None:
+            self._useless = now
+        elif now - self._useless > NOBODY_S:
+            why = self._left_out[asked[-1]]
+            raise FractaljaxError(f"all workers ({len(asked)}) are left out; the last: {why}")
 
     def leave_out(self, address: str, why: str) -> None:
         """A worker gets no more work, and this is said once."""
@@ -74,14 +94,14 @@ class Team:
             log.warning("worker %s is left out: %s", address, why)
         self._fit = [a for a in self._fit if a != address]
 
-    def refuse_unfit(self) -> None:
-        """Raises for a worker that trains by other versions than this process."""
+    def leave_out_unfit(self) -> None:
+        """Leaves out all who would train by other versions than this process."""
         asked = self.client.run(fitness.unfit, fitness.versions(), on_error="return")
         for address, why in asked.items():
             if isinstance(why, ModuleNotFoundError | AttributeError):
                 why = f"it has another fractaljax, or none ({why})"
             if why is not None:
-                raise FractaljaxError(f"worker {address} is refused: {why}")
+                self.leave_out(address, str(why))
 
     def _tell(self, present: set[str], fit: list[str]) -> None:
         for address in sorted(self.present - present):
@@ -101,7 +121,7 @@ def connected(cluster: "str | Cluster | Team", devices: int | None = None) -> It
         devices: that each worker is to use (default: of `local:N` its share of the cores).
 
     Raises:
-        FractaljaxError: no such cluster, no such extra, or a worker of other versions.
+        FractaljaxError: no such cluster, or no such extra.
     """
     if isinstance(cluster, Team):
         yield cluster
@@ -119,7 +139,7 @@ def connected(cluster: "str | Cluster | Team", devices: int | None = None) -> It
             client.register_plugin(Deaf())
             devices = devices or max(1, plan.cores() // spot.value)
         team = Team(client, devices, asked.resources, spot.kind == "local" and spot.value > 1)
-        team.refuse_unfit()
+        team.leave_out_unfit()
         yield team
 
 

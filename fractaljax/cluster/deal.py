@@ -231,7 +231,7 @@ class _Dealer:
             answer = future.result(timeout=FETCH_S)
         except TimeoutError:  # its worker went with the receipt, or stands still: another does it
             self._cancel([future])
-            self._waiting.appendleft(hand.piece)
+            self._again(hand.piece, f"at last {hand.worker} did not send its receipt")
             return
         except (OSError, RuntimeError, CancelledError):  # nobody could be asked for it
             raise Gone() from None
@@ -249,7 +249,8 @@ class _Dealer:
             self._later.append((now + BUSY_S, piece))
         elif answer.unfit:
             self._team.leave_out(answer.worker, answer.why)
-            self._waiting.append(piece)
+            if not self._others(piece):
+                self._waiting.append(piece)
         elif answer.told:
             raise FractaljaxError(answer.why)
         else:
@@ -273,12 +274,15 @@ class _Dealer:
 
     def _again(self, piece: Piece, why: str) -> None:
         """Another try of a piece, unless it had enough of them."""
-        others = [hand for hand in self._running.values() if hand.piece.name == piece.name]
         self._tried[piece.name] = self._tried.get(piece.name, 0) + 1
         if self._tried[piece.name] >= TRIES:
             self._failed[piece.name] = f"failed {TRIES} times, {why}"
-        elif not others:
+        elif not self._others(piece):
             self._waiting.append(piece)
+
+    def _others(self, piece: Piece) -> bool:
+        """Whether somebody else is at a piece."""
+        return any(hand.piece.name == piece.name for hand in self._running.values())
 
     def _drain(self) -> None:
         """Waits for what runs: it is nearly done, and is not lost. Not for what is late."""
@@ -306,6 +310,8 @@ def _perform(context: _Context, task: Callable[..., Any], args: tuple, copy: boo
                 "a GPU, as deploy/README.md says, and give --cluster their scheduler's address"
             )
         return _Done(worker, task(*args, copy))
+    except fitness.Unfit as error:
+        return _Failed(worker, str(error), told=False, unfit=True)
     except FractaljaxError as error:
         return _Failed(worker, str(error), told=True)
     except Exception as error:  # whatever it is, the driver says where it was

@@ -13,6 +13,10 @@ from fractaljax.errors import FractaljaxError
 COMPARED = ("jax", "jaxlib", "flax", "optax", "numpy", "distributed")
 
 
+class Unfit(FractaljaxError):
+    """What a piece raises that lies in its worker alone: another may do it."""
+
+
 @functools.cache
 def versions() -> dict[str, str]:
     """What decides about bits in this process: packages, Python, and the text of this one."""
@@ -26,6 +30,12 @@ def unfit(wanted: dict[str, str]) -> str | None:
     own = versions()
     differing = [f"{k} {own[k]}, the driver {wanted[k]}" for k in wanted if own[k] != wanted[k]]
     return f"it has {'; '.join(differing)}" if differing else None
+
+
+def check_backend(own: str, wanted: str) -> None:
+    """Raises where this process would train by another backend than all others."""
+    if own != wanted:
+        raise Unfit(f"its backend is {own}; what it would help with is trained on {wanted}")
 
 
 def plugins() -> list[str]:

@@ -1,9 +1,8 @@
 """A scan whose tiles are trained by the workers of a cluster, straight into the shared store."""
 
+import functools
 import logging
 import math
-import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fractaljax.cluster import shared
 from fractaljax.cluster.connect import Team
 from fractaljax.cluster.deal import Busy, Piece, ask, deal
+from fractaljax.cluster.fitness import Unfit, check_backend
 from fractaljax.engine import plan, program
 from fractaljax.engine import scan as engine
-from fractaljax.errors import FractaljaxError
+from fractaljax.engine.native import build
 from fractaljax.field import Field
 from fractaljax.ledger import Reading
 from fractaljax.spec import Spec
@@ -23,7 +24,6 @@ from fractaljax.store import Store
 from fractaljax.window import Window
 
 log = logging.getLogger("fractaljax")
-SEEN_S = 30.0  # until what a worker wrote must be visible here, over a network file system
 
 
 class Job(NamedTuple):
@@ -108,14 +108,8 @@ class _Run:
     def heard(self, piece: Piece, receipt: Receipt) -> None:
         """Takes a receipt; raises where the tile is not to be seen in the folder here."""
         index = piece.args[1]
-        until = time.monotonic() + SEEN_S
-        while not self._store.is_done(index):
-            if time.monotonic() > until:
-                raise FractaljaxError(
-                    f"{receipt.worker} has written {piece.name} into {self._store.path}, which is "
-                    "not there here: the folder must be one that all machines share"
-                )
-            time.sleep(0.1)
+        there = functools.partial(self._store.is_done, index)
+        shared.wait_for(there, piece.name, receipt.worker, self._store.path)
         self._pixels, self._known = self._pixels + receipt.pixels, self._known + receipt.known
         self._workers[receipt.worker] = receipt.devices
         if self._kinds and receipt.kind not in self._kinds:
@@ -149,6 +143,8 @@ def _settle(job: Job, begun: dict[str, Any] | None, asked: plan.Numeric, copy: b
     del copy
     mesh = plan.mesh(job.devices)
     asked = asked._replace(backend=mesh.devices.flat[0].platform)
+    wanted = begun or {"backend": asked.backend, "kernel": asked.kernel}
+    _check_fit(wanted, asked.backend)
     if begun is None:
         numeric = plan.settle(job.spec, job.window, job.names, mesh, asked)
     else:
@@ -163,23 +159,27 @@ def _train(job: Job, index: int, copy: bool) -> Receipt | Busy:
     clock, mesh = time.perf_counter(), plan.mesh(job.devices)
     store = Store(job.path, job.spec, job.window)
     with store.joined() as numeric:
-        here = plan.Numeric(None, None, mesh.devices.flat[0].platform)
-        plan.agree(numeric, here)  # a worker without this backend or kernel is none for this scan
-        plan.check_kernel(job.spec, job.names, here._replace(kernel=numeric.get("kernel")))
+        _check_fit(numeric, mesh.devices.flat[0].platform)
         trained = taken = 0
         if store.claim(index) or (copy and not store.is_done(index)):
             tile = store.tile(index)
             readings, _, pixels = engine.train_tile(
                 job.spec, job.names, job.window, tile, numeric, mesh, store, job.known
             )
-            if not (copy and store.is_done(index)):
+            if not store.is_done(index):  # a copy may have been quicker
                 store.write(index, tile, readings)
                 trained, taken = pixels, math.prod(tile.shape) - pixels
         elif not store.is_done(index):
             return Busy("another process trains it")
-    worker = f"{socket.gethostname()}, process {os.getpid()}"
     kind = mesh.devices.flat[0].device_kind
-    return Receipt(trained, taken, time.perf_counter() - clock, worker, mesh.size, kind)
+    return Receipt(trained, taken, time.perf_counter() - clock, shared.whoami(), mesh.size, kind)
+
+
+def _check_fit(numeric: Mapping[str, Any], backend: str) -> None:
+    """Raises where this worker lacks what the scan is trained by."""
+    check_backend(backend, numeric["backend"])
+    if numeric.get("kernel") == program.NATIVE and (why := build.missing()):
+        raise Unfit(f"the scan is trained by kernel=native: {why}")
 
 
 def _named(store: Store, index: int) -> str:

@@ -31,7 +31,8 @@ def search(
         path: a YAML study.
         words: `path=value`, as on the command line.
         out: folder of the result; the same call goes on where it stopped.
-        devices, chunk: as in a scan.
+        devices: that this process is to use, or each worker of the cluster.
+        chunk: as in a scan.
         on_look: called with a `Progress` after every look at the validation data.
         cluster: as in a scan; its workers train an architecture each, and `on_look` hears nothing.
 
@@ -39,7 +40,7 @@ def search(
         FractaljaxError: the study, the folder or another process that is at work in it.
     """
     study, folder = read_study(path, words), Path(out)
-    numeric = Numeric(devices, chunk)
+    numeric = _own(devices, chunk, cluster)
     if cluster is not None:
         with connected(cluster, devices) as team:
             units.search(team, study, folder, chunk=chunk, on_unit=None)
@@ -70,13 +71,18 @@ def transfer(
     origin, folder = Path(search_folder), Path(out)
     study = transferring.read_study(origin)
     study = parse_study(study.tree, study.name, words)
-    found, numeric = transferring.read_search(study, origin), Numeric(devices, chunk)
+    found, numeric = transferring.read_search(study, origin), _own(devices, chunk, cluster)
     if cluster is not None:
         with connected(cluster, devices) as team:
             units.moved(team, found, origin, folder, chunk=chunk, on_unit=None)
     elsewhere = transferring.transfer(found, origin, folder, numeric=numeric, on_look=on_look)
     _none_elsewhere(elsewhere, folder)
     return report.transfer_report(folder)
+
+
+def _own(devices: int | None, chunk: int | None, cluster: object) -> Numeric:
+    """The numeric setting of this process; where a cluster is given, devices are a worker's."""
+    return Numeric(devices if cluster is None else None, chunk)
 
 
 def _none_elsewhere(names: list[str], folder: Path) -> None:
@@ -99,7 +105,7 @@ def grow(
     Arguments and errors as of `search`; `path` is a YAML experiment.
     """
     experiment, folder = read_arms(path, words), Path(out)
-    numeric = Numeric(devices, chunk)
+    numeric = _own(devices, chunk, cluster)
     if cluster is not None:
         with connected(cluster, devices) as team:
             units.grow(team, experiment, folder, chunk=chunk, on_unit=None)

@@ -1,7 +1,7 @@
 """Sweeps: thousands of runs of one training, as many side by side as fit, kept in one table.
 
 Paths that may be traced are columns of points of one compiled program; static ones are facets,
-a program each. There are no workers: the batch is the worker.
+a program each. No processes share the work of a machine: the batch is the worker.
 """
 
 import hashlib

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fractaljax.cluster import Piece, Team, deal
+from fractaljax.cluster import Piece, Team, check_backend, deal, shared
 from fractaljax.config.sweeps import Grid
 from fractaljax.engine import plan, program, scan
 from fractaljax.errors import at
@@ -30,6 +30,14 @@ class Size(NamedTuple):
 
     chunk: int  # networks side by side on a device
     capacity: int  # runs of one part
+    backend: str
+
+
+class Part(NamedTuple):
+    """The receipt of runs that are in the table."""
+
+    runs: int
+    worker: str
 
 
 def run(
@@ -71,19 +79,38 @@ class _Driver:
         self._on_part, self._news = on_part, False
         self._clock, self._done, self._trained = time.perf_counter(), 0, 0
         self._program = 1
-        self.pieces = deque(
-            Piece(f"the size of program {n}", _settle, (folder, common, batch))
+        self._questions = [
+            Piece(f"the size of program {n}", _settle, (folder, common, batch, None))
             for n, batch in enumerate(job.batches, 1)
-        )
-        self._numbers = {piece.name: n for n, piece in enumerate(self.pieces)}
+        ]
+        self._numbers = {piece.name: n for n, piece in enumerate(self._questions)}
+        self.pieces = deque(self._questions[:1])  # the answer says the backend of all others
 
-    def heard(self, piece: Piece, receipt: Size | int) -> None:
-        """A size brings the parts of its program; a part is so many runs."""
+    def heard(self, piece: Piece, receipt: Size | Part) -> None:
+        """A size brings the parts of its program; runs must be in the table here too."""
         if isinstance(receipt, Size):
-            self._add_parts(self._numbers[piece.name], receipt)
+            number = self._numbers[piece.name]
+            if number == 0:
+                self._ask_the_rest(receipt.backend)
+            self._add_parts(number, receipt)
         else:
-            self._done, self._trained = self._done + receipt, self._trained + receipt
+            self._await(piece, receipt.worker)
+            self._done, self._trained = self._done + receipt.runs, self._trained + receipt.runs
         self._news = True
+
+    def _ask_the_rest(self, backend: str) -> None:
+        for question in self._questions[1:]:
+            self.pieces.append(question._replace(args=(*question.args[:-1], backend)))
+
+    def _await(self, piece: Piece, worker: str) -> None:
+        """Waits until the runs of a part are to be seen."""
+        _, _, batch, indices, *_ = piece.args
+        settings = [family.settings_of(self._job, batch, i) for i in indices]
+
+        def there() -> bool:
+            return not self._table.missing(settings).any()
+
+        shared.wait_for(there, piece.name, worker, self._folder)
 
     def shown(self) -> None:
         """Tells how far it is."""
@@ -100,35 +127,49 @@ class _Driver:
         for k, (waiting, seen) in enumerate(found, 1):
             self._done += seen - len(waiting)
             if waiting:
-                args = (self._folder, self._common, batch, waiting, size)
+                args = (self._folder, self._common, batch, waiting, size, self._table.since)
                 name = f"part {k} of program {number + 1} ({len(waiting)} runs)"
                 self.pieces.append(Piece(name, _train, args))
         self._program = number + 1
 
 
-def _settle(folder: Path, job: Job, batch: Batch, copy: bool) -> Size:
-    """How a program is trained on this worker's kind, and hence on all."""
+def _settle(folder: Path, job: Job, batch: Batch, backend: str | None, copy: bool) -> Size:
+    """How a program is trained on this worker's kind, and hence on all; None: on the backend of
+    this program before, or this worker's."""
     del copy
     mesh = plan.mesh(job.devices)
-    wanted = {"chunk": family.choose_chunk(job, batch, mesh)}
-    chunk = _table(folder, job).numeric(batch.settings, wanted)["chunk"]
-    return Size(chunk, family.capacity_of(batch, chunk, mesh))
+    own = mesh.devices.flat[0].platform
+    wanted = {"chunk": family.choose_chunk(job, batch, mesh), "backend": own}
+    numeric = _table(folder, job).numeric(batch.settings, wanted)
+    check_backend(own, backend or numeric.get("backend", own))
+    return Size(numeric["chunk"], family.capacity_of(batch, numeric["chunk"], mesh), own)
 
 
-def _train(folder: Path, job: Job, batch: Batch, indices: list[int], size: Size, copy: bool) -> int:
-    """Trains some runs of a program into the table, on a worker."""
+def _train(
+    folder: Path,
+    job: Job,
+    batch: Batch,
+    indices: list[int],
+    size: Size,
+    since: float,
+    copy: bool,
+) -> Part:
+    """Trains some runs of a program into the table, on a worker; runs written until `since` are to
+    be trained again."""
+    del copy
     mesh = plan.mesh(job.devices)
+    check_backend(mesh.devices.flat[0].platform, size.backend)
     tile = program.compile_tile(batch.course, batch.names, size.capacity, size.chunk, mesh)
     settings = [family.settings_of(job, batch, i) for i in indices]
     curves = tile.run(family.points_of(batch, indices))
-    table = _table(folder, job)
-    if not copy or table.missing(settings).any():  # a copy may come second
+    table = _table(folder, job, since)
+    if table.missing(settings).any():  # another may have been quicker
         table.write(settings, curves, np.asarray(batch.course.evaluated))
-    return len(indices)
+    return Part(len(indices), shared.whoami())
 
 
-def _table(folder: Path, job: Job) -> Table:
+def _table(folder: Path, job: Job, since: float = 0.0) -> Table:
     """The table, with what this process trains by."""
     mesh = plan.mesh(job.devices)
     made = {"backend": mesh.devices.flat[0].platform, **scan.machine_record(mesh)}
-    return Table(folder, job.setting.tree(), provenance=made)
+    return Table(folder, job.setting.tree(), provenance=made, since=since)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fractaljax.cluster import Busy, Piece, Team, deal
+from fractaljax.cluster import Busy, Piece, Team, ask, check_backend, deal, shared
 from fractaljax.config.arms import Experiment
 from fractaljax.config.study import Study
+from fractaljax.engine import plan
 from fractaljax.families import growth, transfer
 from fractaljax.families import search as searching
 from fractaljax.families.members import Numeric
@@ -23,6 +24,22 @@ class Progress(NamedTuple):
     phase: str  # search, transfer or grow
     done: int  # units
     total: int
+
+
+class Kind(NamedTuple):
+    """How all units of a command are trained."""
+
+    numeric: Numeric
+    backend: str  # of the worker that was asked first
+
+
+class Work(NamedTuple):
+    """Units of one phase."""
+
+    phase: str
+    total: int
+    folder: Path
+    is_done: Callable[[str], bool]  # by name
 
 
 OnUnit = Callable[[Progress], Any]
@@ -37,13 +54,15 @@ def search(
         FractaljaxError: as `families.search.search` does, or a unit that kills its workers.
     """
     place = folder.absolute()
-    numeric = Numeric(team.devices, chunk)
+    work = Work("search", len(study.specs), place, lambda name: searching.is_done(place / name))
+    waiting = [name for name in study.specs if not work.is_done(name)]
+    if not waiting:
+        return
+    dtype, kind = _kind(team, study.specs, chunk)
     pieces = [
-        Piece(f"architecture {name}", _search, (study, place, numeric, name))
-        for name in study.specs
-        if not searching.is_done(place / name)
+        Piece(f"architecture {name}", _search, (study, place, kind, name)) for name in waiting
     ]
-    _deal(team, pieces, study.specs, "search", len(study.specs), on_unit)
+    _deal(team, pieces, dtype, work, on_unit)
 
 
 def moved(
@@ -57,13 +76,15 @@ def moved(
 ) -> None:
     """Every target of a transfer that is not done; errors as of `search`."""
     place, specs = folder.absolute(), found.study.specs
-    numeric = Numeric(team.devices, chunk)
+    work = Work("transfer", len(specs), place, lambda name: transfer.is_done(place, name))
+    waiting = [name for name in specs if not work.is_done(name)]
+    if not waiting:
+        return
+    dtype, kind = _kind(team, specs, chunk)
     pieces = [
-        Piece(f"target {name}", _transfer, (found, origin, place, numeric, name))
-        for name in specs
-        if not transfer.is_done(place, name)
+        Piece(f"target {name}", _transfer, (found, origin, place, kind, name)) for name in waiting
     ]
-    _deal(team, pieces, specs, "transfer", len(specs), on_unit)
+    _deal(team, pieces, dtype, work, on_unit)
 
 
 def grow(
@@ -75,66 +96,89 @@ def grow(
     on_unit: OnUnit | None,
 ) -> None:
     """Every batch of an experiment that is not done, each once what it starts from is there."""
-    place, numeric = folder.absolute(), Numeric(team.devices, chunk)
-    work = growth.tasks(experiment, place)
-    held = [task for task in work if not growth.is_done(task)]
+    place = folder.absolute()
+    tasks = {growth.name_of(task, place): task for task in growth.tasks(experiment, place)}
+    held = [name for name, task in tasks.items() if not growth.is_done(task)]
+    if not held:
+        return
+    specs = {arm.name: arm.spec for arm in experiment.arms.values()}
+    dtype, kind = _kind(team, specs, chunk)
     pieces: deque[Piece] = deque()
 
     def release() -> None:
         """Those for which nothing is to be waited for any more."""
-        for task in [task for task in held if not growth.waits(experiment, task, place)]:
-            held.remove(task)
-            name = growth.name_of(task, place)
-            pieces.append(Piece(f"arm {name}", _grow, (experiment, place, numeric, name)))
+        free = [n for n in held if not growth.waits(experiment, tasks[n], place)]
+        for name in free:
+            held.remove(name)
+            pieces.append(Piece(f"arm {name}", _grow, (experiment, place, kind, name)))
 
     release()
-    specs = {arm.name: arm.spec for arm in experiment.arms.values()}
-    _deal(team, pieces, specs, "grow", len(work), on_unit, release, len(held))
+    work = Work("grow", len(tasks), place, lambda name: growth.is_done(tasks[name]))
+    _deal(team, pieces, dtype, work, on_unit, release, len(held))
+
+
+def _kind(team: Team, specs: Mapping[str, Any], chunk: int | None) -> tuple[str, Kind]:
+    """Precision of all units, and how they are trained."""
+    dtype = next(iter(specs.values())).dtype
+    backend = ask(team, Piece("the backend", _backend, (team.devices,)), dtype)
+    return dtype, Kind(Numeric(team.devices, chunk), backend)
 
 
 def _deal(
     team: Team,
     pieces: Sequence[Piece],
-    specs: Mapping[str, Any],
-    phase: str,
-    total: int,
+    dtype: str,
+    work: Work,
     on_unit: OnUnit | None,
     release: Callable[[], None] = lambda: None,
     held: int = 0,
 ) -> None:
-    done = total - len(pieces) - held
+    done = work.total - len(pieces) - held
 
-    def heard(piece: Piece, receipt: Any) -> None:
+    def heard(piece: Piece, worker: str) -> None:
         nonlocal done
+        *_, name = piece.args
+        shared.wait_for(lambda: work.is_done(name), piece.name, worker, work.folder)
         done += 1
         release()
 
     def shown() -> None:
         if on_unit:
-            on_unit(Progress(phase, done, total))
+            on_unit(Progress(work.phase, done, work.total))
 
-    dtype = next(iter(specs.values())).dtype
     deal(team, pieces, dtype=dtype, heard=heard, shown=shown, short=False)
 
 
-def _search(study: Study, folder: Path, numeric: Numeric, name: str, copy: bool) -> Busy | None:
+def _backend(devices: int | None, copy: bool = False) -> str:
     del copy
-    return _busy(searching.search(study, folder, numeric=numeric, only=name))
+    return plan.mesh(devices).devices.flat[0].platform
+
+
+def _numeric(kind: Kind) -> Numeric:
+    """The numeric setting, on a worker that is one for it."""
+    check_backend(_backend(kind.numeric.devices), kind.backend)
+    return kind.numeric
+
+
+def _search(study: Study, folder: Path, kind: Kind, name: str, copy: bool) -> Busy | str:
+    del copy
+    return _receipt(searching.search(study, folder, numeric=_numeric(kind), only=name))
 
 
 def _transfer(
-    found: transfer.Found, origin: Path, folder: Path, numeric: Numeric, name: str, copy: bool
-) -> Busy | None:
+    found: transfer.Found, origin: Path, folder: Path, kind: Kind, name: str, copy: bool
+) -> Busy | str:
     del copy
-    return _busy(transfer.transfer(found, origin, folder, numeric=numeric, only=name))
+    return _receipt(transfer.transfer(found, origin, folder, numeric=_numeric(kind), only=name))
 
 
-def _grow(
-    experiment: Experiment, folder: Path, numeric: Numeric, name: str, copy: bool
-) -> Busy | None:
+def _grow(experiment: Experiment, folder: Path, kind: Kind, name: str, copy: bool) -> Busy | str:
     del copy
-    return _busy(growth.run(experiment, folder, numeric=numeric, only=name))
+    return _receipt(growth.run(experiment, folder, numeric=_numeric(kind), only=name))
 
 
-def _busy(elsewhere: Sequence[str]) -> Busy | None:
-    return Busy(f"another process is at {', '.join(elsewhere)}") if elsewhere else None
+def _receipt(elsewhere: Sequence[str]) -> Busy | str:
+    """Who has done a unit, or why it is not done."""
+    if elsewhere:
+        return Busy(f"another process is at {', '.join(elsewhere)}")
+    return shared.whoami()

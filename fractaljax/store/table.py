@@ -34,6 +34,8 @@ class Table:
         config: the base setting as a plain tree. A folder that holds another one is refused.
         provenance: how this process trains: backend, devices, versions; kept beside its runs.
         overwrite: throw away what the folder holds first.
+        since: runs written until then do not count, and none is written before then: of `since`
+            in another process, which has forgotten them.
 
     Raises:
         FractaljaxError: the folder is of another sweep (says what differs), or not writable.
@@ -46,13 +48,15 @@ class Table:
         *,
         provenance: Mapping[str, Any] | None = None,
         overwrite: bool = False,
+        since: float = 0.0,
     ):
         self.path = Path(folder)
         self._provenance = dict(provenance or {})
         self._known = np.empty(0, np.uint64)  # keys of the runs that are there, sorted
         self._forgotten = np.empty(0, np.uint64)
-        self._since = 0.0  # what was written before does not count for the forgotten
-        self._latest = 0.0  # when the newest run that this process knows was written
+        self._oldest = since
+        self._since = since  # what was written before does not count for the forgotten
+        self._latest = since  # when the newest run that this process knows was written
         self._seen: set[tuple[str, parquet.Stamp]] = set()
         self._numeric: dict[int, dict[str, Any]] = {}
         self._numeric_read = 0
@@ -61,6 +65,11 @@ class Table:
             self._claims = Claims(self.path)
             weakref.finalize(self, self._claims.close)
             self._config = self._begin(config, overwrite)
+
+    @property
+    def since(self) -> float:
+        """When `forget` was called last: what it forgot counts if it is newer."""
+        return self._since
 
     def missing(self, settings: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Which runs are not there yet, bool `[n]`; what other processes wrote meanwhile is.
@@ -195,7 +204,8 @@ class Table:
             keys = rows.keys(one.runs, self._config)
             written = one.runs[rows.WRITTEN].to_numpy()
             self._latest = max(self._latest, written.max(initial=0.0))
-            self._add(keys[(written > self._since) | ~np.isin(keys, self._forgotten)])
+            counts = (written > self._since) | ~np.isin(keys, self._forgotten)
+            self._add(keys[counts & (written > self._oldest)])
 
     def _now(self) -> float:
         """The time of day, but never one before what is there, though the clock may go back: of a

@@ -1,5 +1,6 @@
 """Scans, zooms, sweeps and studies on two worker processes: the bits of one process alone."""
 
+import contextlib
 import csv
 import os
 import signal
@@ -12,7 +13,7 @@ import pytest
 
 import fractaljax as fj
 from fractaljax import cli
-from fractaljax.cluster import Busy, Piece, deal, fitness
+from fractaljax.cluster import Busy, Piece, connect, deal, fitness
 from fractaljax.cluster.deal import PATIENCE_S
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import studies
@@ -181,6 +182,16 @@ def refuses(copy):
     raise FractaljaxError("no such thing")
 
 
+def lacks(place, copy):
+    """Of two processes the first that comes cannot."""
+    with contextlib.suppress(FileExistsError), open(place, "x") as file:
+        file.write(str(os.getpid()))
+    time.sleep(0.2)  # so that both have their share
+    if place.read_text() == str(os.getpid()):
+        raise fitness.Unfit("no compiler")
+    return os.getpid()
+
+
 def waits(place, copy):
     return "done" if place.exists() else Busy("not there yet")
 
@@ -245,24 +256,34 @@ def test_a_late_piece_is_handed_out_again(team, tmp_path):
     assert PATIENCE_S < time.monotonic() - clock < 45 and (tmp_path / "begun").exists()
 
 
-def test_a_worker_of_other_versions_is_refused(team, monkeypatch):
+@pytest.fixture
+def spoiled(team, monkeypatch):
+    """The team, of which a test may have workers left out."""
+    monkeypatch.setattr(connect, "NOBODY_S", 1.0)
+    left_out = dict(team._left_out)
+    yield team
+    team._left_out, team._useless, team._looked = left_out, None, -connect.LOOK_S
+
+
+def test_workers_of_other_versions_are_left_out(spoiled, monkeypatch):
     other = {**fitness.versions(), "jax": "0.0.1"}
     monkeypatch.setattr(fitness, "versions", lambda: other)
-    with pytest.raises(FractaljaxError, match=r"worker tcp://.* is refused: it has jax .*0\.0\.1"):
-        team.refuse_unfit()
-    left_out, kept = dict(team._left_out), list(team._fit)
-    try:
-        pieces, clock = [Piece("a", echo, (1,))], time.monotonic()
+    for connecting in (False, True):
+        if connecting:
+            spoiled._left_out = {}
+            spoiled.leave_out_unfit()
+            assert len(spoiled._left_out) == 2
+        with pytest.raises(
+            FractaljaxError, match=r"all workers \(2\) are left out.* jax .*0\.0\.1"
+        ):
+            dealt(spoiled, Piece("a", echo, (1,)))
 
-        def shown():  # nobody is left who may do it
-            if team._left_out or time.monotonic() - clock > 60:
-                raise KeyboardInterrupt
 
-        with pytest.raises(KeyboardInterrupt):
-            deal(team, pieces, dtype="float64", heard=print, shown=shown)
-        assert any("0.0.1" in why for why in team._left_out.values())
-    finally:
-        team._left_out, team._fit = left_out, kept
+def test_a_worker_that_lacks_something_is_left_out_and_others_do_its_piece(spoiled, tmp_path):
+    pieces = [Piece(f"tile {i}", lacks, (tmp_path / "first",)) for i in range(4)]
+    found = dealt(spoiled, *pieces)
+    assert len(found) == 4 and len(set(found.values())) == 1
+    assert [*spoiled._left_out.values()] == ["no compiler"]
 
 
 def test_everything_listens_on_the_loopback_address_only(team):

@@ -7,9 +7,11 @@ import sys
 import pytest
 
 from fractaljax import cli
+from fractaljax.cli import arguments, study
 from fractaljax.cluster import connect
 from fractaljax.cluster.address import Place, place, resources
 from fractaljax.errors import FractaljaxError
+from fractaljax.families import autopilot, studies
 from fractaljax.store.claims import Claims
 
 
@@ -76,6 +78,28 @@ def test_flags_that_nobody_would_read_are_refused(tmp_path, capsys):
     words = ("scan", path, "--cluster", "local:2", "--devices", "0", "--out", tmp_path / "out")
     assert "devices=0" in refused(capsys, *words)
     assert not (tmp_path / "out").exists()
+
+
+def test_devices_of_a_worker_are_none_of_the_driver(tmp_path, monkeypatch):
+    """Also where this machine has fewer."""
+    given = arguments.parse(["search", "x.yaml", "--devices", "512", "--cluster", "local:2"])
+    assert study.numeric(given).devices is None
+    assert studies._own(512, None, "local:2").devices is None
+    assert studies._own(512, None, None).devices == 512
+    alone = arguments.parse(["search", "x.yaml", "--devices", "512"])
+    assert study.numeric(alone).devices == 512
+    asked = []
+
+    def find(*_, devices, **__):
+        asked.append(devices)
+        raise FractaljaxError("no way")
+
+    monkeypatch.setattr(autopilot, "find", find)
+    path = tmp_path / "small.yaml"
+    path.write_text("model: {width: 4}\nsteps: 5\nwindow: {resolution: 4}\n")
+    words = ["zoom", str(path), "--auto", "--devices", "512", "--out", str(tmp_path / "out")]
+    assert cli.main([*words, "--cluster", "local:2"]) == 2
+    assert asked == [None]
 
 
 def test_a_scheduler_that_does_not_answer_is_one_line(tmp_path, capsys, monkeypatch):

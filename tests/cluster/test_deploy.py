@@ -5,6 +5,7 @@ import re
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import dask
@@ -70,6 +71,22 @@ def test_kubernetes_runs_commands_that_exist():
     assert needed == resources(worker["command"][at + 1])
     with pytest.raises(Exception, match=r"[Nn]o such option"):
         check_dask([*worker["command"], "--nproc"])
+
+
+def test_the_image_is_of_this_version_and_sees_the_gpus_it_asks_for():
+    tag = f"fractaljax:{fj.__version__}"
+    assert {pod["containers"][0]["image"] for pod in pods().values()} == {tag}
+    (build,) = re.findall(r"^docker build .*$", (DEPLOY / "README.md").read_text(), re.MULTILINE)
+    assert f" -t {tag} " in build and " --build-arg EXTRAS=cluster,cuda " in build
+    extras = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]
+    assert {"cluster", "cuda"} <= set(extras["optional-dependencies"])
+
+
+def test_only_what_the_package_is_built_of_goes_into_the_image():
+    lines = (DEPLOY.parent / ".dockerignore").read_text().splitlines()
+    kept = {line[1:] for line in lines if line.startswith("!")}
+    assert "*" in lines and kept == {"fractaljax", "pyproject.toml", "README.md", "LICENSE"}
+    assert all((DEPLOY.parent / name).exists() for name in kept)
 
 
 def test_kubernetes_fits_together():
