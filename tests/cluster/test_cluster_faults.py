@@ -67,7 +67,6 @@ def test_a_killed_worker_costs_its_tile(processes, config, undisturbed, tmp_path
     made = fj.open(out).provenance
     # one that was killed between the last byte of its tile and the receipt is not counted
     assert made["pixels"] in (4 * TILES, 4 * TILES - 4)
-    assert made["workers"] >= 2  # both had their share
 
 
 def test_a_killed_driver_goes_on_and_so_does_one_whose_worker_died_too(
