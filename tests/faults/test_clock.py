@@ -13,6 +13,8 @@ from fractaljax import load_sweep
 from fractaljax.store import table
 from fractaljax.store.table import Table
 
+pytestmark = pytest.mark.slow
+
 DAY = 86400.0
 JUMPS = (-3650 * DAY, -3 * DAY, 3 * DAY, 36500 * DAY)  # a century ahead is beyond 2038
 

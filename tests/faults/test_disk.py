@@ -8,6 +8,8 @@ import pytest
 from child import World
 from harness import SEED, VERBS, completed, mounted, one_line, remounted, run, tally
 
+pytestmark = pytest.mark.slow
+
 PAGE = 4096
 FEW, MANY = [1], [pytest.param(8, marks=pytest.mark.long)]
 PICTURES = {

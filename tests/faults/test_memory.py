@@ -10,6 +10,8 @@ import yaml
 from child import World
 from harness import lost, one_line, run, scan_first, tally
 
+pytestmark = pytest.mark.slow
+
 ROOM = 2**28  # bytes beyond what a small command of the verb has in use
 HUGE = {  # what makes a network of it that no such room holds, and a small one before it
     "scan": ["model.width=3000", "model.depth=4"],

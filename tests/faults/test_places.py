@@ -10,6 +10,8 @@ import pytest
 from child import World
 from harness import VERBS, Command, completed, lost, one_line, run, tally, wrong
 
+pytestmark = pytest.mark.slow
+
 NOBODY = 65534
 
 

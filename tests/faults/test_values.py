@@ -12,6 +12,8 @@ import fractaljax as fj
 from fractaljax.config import load_plugins
 from fractaljax.store import study_folder as files
 
+pytestmark = pytest.mark.slow
+
 VALUES = ("nan", "inf")
 NOT_FINITE = 4  # as the fold `status` tells it
 

@@ -4,6 +4,8 @@ import pytest
 from child import World
 from harness import VERBS, Command, run, tally, wrong
 
+pytestmark = pytest.mark.slow
+
 FEW, MANY = [1], [pytest.param(5, marks=pytest.mark.long)]
 
 
