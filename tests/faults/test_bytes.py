@@ -23,7 +23,7 @@ from fractaljax.store import open_levels, seals
 from fractaljax.store import study_folder as files
 
 KINDS = ["scan", "zoom", "sweep", "search", "transfer", "grow"]
-FEW, MANY = [60], [pytest.param(1000, marks=pytest.mark.long)]
+FEW, MANY = [20], [pytest.param(1000, marks=pytest.mark.long)]
 AGAIN, OFTEN = [1], [pytest.param(8, marks=pytest.mark.long)]
 
 

@@ -8,7 +8,7 @@ import pytest
 import works
 import yaml
 from child import World
-from harness import lost, one_line, run, scan_first, tally
+from harness import Ended, lost, one_line, run, scan_first, tally
 
 pytestmark = pytest.mark.slow
 
@@ -39,17 +39,20 @@ def test_out_of_memory_is_one_line_and_loses_nothing(undisturbed, tmp_path, verb
     options = works.OPTIONS[verb][-4:] if verb == "sweep" else works.OPTIONS[verb]
     words = [verb, str(config(verb, tmp_path)), *options, *HUGE[verb], "--out", str(out)]
     warm = work.words(tmp_path / "warm")  # what a start takes is in use before the limit holds
-    _ends(verb, words, World(memory=ROOM, before=tuple(warm)))
+    world = World(memory=ROOM, before=tuple(warm))
+    how = [_ends(run(words, world))]
     kept = work.finished(out)
-    _ends(verb, words, World(memory=ROOM, before=tuple(warm)))  # again, and no worse
-    tally("out of memory", verb, 2, lost(kept, work.finished(out)))
+    how.append(_ends(run(words, world)))  # again, and no worse
+    gone = lost(kept, work.finished(out))
+    for one in sorted(set(how)):
+        tally(f"out of memory, {one}", verb, how.count(one), gone)
 
 
-def _ends(verb: str, words: list[str], world: World) -> None:
-    """One line; or, where memory runs out inside of XLA while it compiles, the end of the process
-    by XLA or by the kernel, which no Python can catch."""
-    ended = run(words, world)
-    if ended.code in (-signal.SIGABRT, -signal.SIGSEGV) and verb not in ("scan", "zoom"):
+def _ends(ended: Ended) -> str:
+    """How: with one line; or, where memory runs out inside of XLA while it compiles, by XLA or the
+    kernel, which no Python can catch."""
+    if ended.code in (-signal.SIGABRT, -signal.SIGSEGV):
         assert "Traceback" not in ended.told, ended
-    else:
-        assert "out of memory" in one_line(ended)
+        return "ended by XLA"
+    assert "out of memory" in one_line(ended)
+    return "one line"
