@@ -7,7 +7,12 @@ search, transfer, grow) are killed at random moments, run into full disks, read-
 folders, damaged files, jumping clocks, each other, data that are no numbers, and too little memory.
 After each fault the same command goes on, and what it ends with is compared, bit for bit, with a
 run that nothing disturbed. `lost` counts tiles, runs, members and files that were finished and are
-gone or were made again; `wrong` counts arrays and files that differ.
+gone or were made again; `wrong` counts arrays and files that differ. Ten thousand bad configs and
+command lines must each end in one line with exit code 2, and nothing written.
+
+RESULT (two cores of an AMD EPYC (Zen 4, virtual), 27 November 2026, group by group by `--only`,
+seed 20261126): the table "Faults" in README.md; 16,968 injected, none lost, none wrong. Groups took
+1 (creation) to 24 minutes (disk), with other work beside them.
 """
 
 import argparse
