@@ -413,12 +413,12 @@ def program(path, text):
     return str(path)
 
 
-def test_failure_of_the_encoder_is_its_last_line(tmp_path, monkeypatch):
-    """Whether it stops at once or after all frames; nothing is left behind."""
+def test_failure_of_the_encoder_is_its_first_line(tmp_path, monkeypatch):
+    """The cause: what follows tells what it led to. At once or after all frames; nothing is left."""
     out = tmp_path / "out"
     out.mkdir()
-    last = "echo 'disk full' >&2; exit 1"
-    for text in (f"echo one >&2; {last}", f"cat > /dev/null; {last}"):
+    failed = "echo 'disk full' >&2; echo 'nothing was written' >&2; exit 1"
+    for text in (failed, f"cat > /dev/null; {failed}"):
         monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", program(tmp_path / "fake", text))
         with pytest.raises(FractaljaxError, match=r"segment_0000.mp4: ffmpeg failed: disk full"):
             save_video(make_zoom(tmp_path), out / "a.mp4", size=256)
