@@ -414,7 +414,7 @@ def program(path, text):
 
 
 def test_failure_of_the_encoder_is_its_first_line(tmp_path, monkeypatch):
-    """The cause: what follows tells what it led to. At once or after all frames; nothing is left."""
+    """The cause of the others. At once or after all frames; nothing is left behind."""
     out = tmp_path / "out"
     out.mkdir()
     failed = "echo 'disk full' >&2; echo 'nothing was written' >&2; exit 1"
