@@ -25,14 +25,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fractaljax.config.plain_yaml import from_yaml
 from fractaljax.config.text import (
     check_imported,
     check_mapping,
-    check_own,
     load_plugins,
     parse_override,
-    read_text,
+    read_extending,
 )
 from fractaljax.config.to_spec import to_training
 from fractaljax.config.to_tree import training_tree
@@ -182,16 +180,7 @@ def read_tree(path: Path, more: Iterable[str] = (), below: tuple[Path, ...] = ()
     Args:
         more: words that it may have besides those of an experiment.
     """
-    text = read_text(path, "experiment")
-    if path.resolve() in below:
-        raise FractaljaxError(f"{path}: extends itself, by {', '.join(map(str, below))}")
-    with at(str(path)):
-        tree = from_yaml(text)
-        check_mapping("an experiment", tree)
-        check_own(path, tree.get("plugins"))
-        names = tree.pop("extends", None) or []
-        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-            raise FractaljaxError(f"extends: takes a list of files, not {names!r}")
+    tree, names = read_extending(path, "experiment", below)
     plain: dict[str, Any] = {}
     common: dict[str, Any] = {}
     for text in names:

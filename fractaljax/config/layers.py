@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fractaljax.config.plain_yaml import from_yaml
-from fractaljax.config.text import check_mapping, check_own, read_text
+from fractaljax.config.text import check_mapping, read_extending
 from fractaljax.config.trees import SETTINGS, canonical, layered, merged, nested
 from fractaljax.errors import FractaljaxError, at, unknown
 from fractaljax.spec import ALIASES, PART_ROLES
@@ -75,16 +74,7 @@ def read_layers(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
     Raises:
         FractaljaxError: with the file, and what in it is not understood.
     """
-    text = read_text(path, "study")
-    if path.resolve() in below:
-        raise FractaljaxError(f"{path}: extends itself, by {', '.join(map(str, below))}")
-    with at(str(path)):
-        tree = from_yaml(text)
-        check_mapping("a study", tree)
-        check_own(path, tree.get("plugins"))
-        names = tree.pop("extends", None) or []
-        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-            raise FractaljaxError(f"extends: takes a list of files, not {names!r}")
+    tree, names = read_extending(path, "study", below)
     found: dict[str, Any] = {}
     for name in names:
         found = laid(found, read_layers(path.parent / name, (*below, path.resolve())))

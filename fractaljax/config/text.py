@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fractaljax.config.plain_yaml import from_yaml
-from fractaljax.errors import FractaljaxError, unknown
+from fractaljax.errors import FractaljaxError, at, unknown
 
 BESIDE = (".sums", "claims", "field")  # one of these lies beside the settings of every result
 TOP = ("plugins", "defaults", "experiments")
@@ -48,6 +48,31 @@ def read_text(path: Path, what: str) -> str:
         return content.decode().replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise FractaljaxError(f"{path} cannot be read as text: {error}") from None
+
+
+def read_extending(
+    path: Path, what: str, below: tuple[Path, ...]
+) -> tuple[dict[str, Any], list[str]]:
+    """The settings of a file, and the names of the files that it extends.
+
+    Args:
+        what: it is: a study, or an experiment.
+        below: files that extend this one.
+
+    Raises:
+        FractaljaxError: with the file, and what in it is not understood.
+    """
+    text = read_text(path, what)
+    if path.resolve() in below:
+        raise FractaljaxError(f"{path}: extends itself, by {', '.join(map(str, below))}")
+    with at(str(path)):
+        tree = from_yaml(text)
+        check_mapping(f"{'an' if what[0] in 'aeiou' else 'a'} {what}", tree)
+        check_own(path, tree.get("plugins"))
+        names = tree.pop("extends", None) or []
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise FractaljaxError(f"extends: takes a list of files, not {names!r}")
+    return tree, names
 
 
 def parse(text: str, where: str, name: str) -> dict[str, Any]:

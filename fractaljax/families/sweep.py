@@ -217,14 +217,14 @@ def run(
     Raises:
         FractaljaxError: the folder holds another sweep, or cannot be written.
     """
+    with at("rerun"):
+        again = {job.setting.path(path): value for path, value in (rerun or {}).items()}
     if cluster is not None:
         from fractaljax.families import sweep_parts  # which is made of what is here
 
         with connected(cluster, job.devices) as team:
-            told = {"overwrite": overwrite, "rerun": rerun, "on_part": on_part}
+            told = {"overwrite": overwrite, "again": again, "on_part": on_part}
             return sweep_parts.run(team, job, out, **told)
-    with at("rerun"):
-        again = {job.setting.path(path): value for path, value in (rerun or {}).items()}
     hosts.alone("a sweep")
     mesh = plan.mesh(job.devices)
     made = {"backend": mesh.devices.flat[0].platform, **scan.machine_record(mesh)}

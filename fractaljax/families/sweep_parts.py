@@ -15,7 +15,6 @@ import numpy as np
 from fractaljax.cluster import Piece, Team, check_backend, deal, shared
 from fractaljax.config.sweeps import Grid
 from fractaljax.engine import plan, program, scan
-from fractaljax.errors import at
 from fractaljax.families import sweep as family
 from fractaljax.families.sweep import Batch, Job, Progress
 from fractaljax.runs import Sweep
@@ -33,7 +32,7 @@ class Size(NamedTuple):
     backend: str
 
 
-class Part(NamedTuple):
+class Written(NamedTuple):
     """The receipt of runs that are in the table."""
 
     runs: int
@@ -46,15 +45,14 @@ def run(
     out: str | Path,
     *,
     overwrite: bool = False,
-    rerun: Mapping[str, Any] | None = None,
+    again: Mapping[str, Any],
     on_part: Callable[[Progress], Any] | None = None,
 ) -> Sweep:
-    """Trains every run that is not in the table yet; arguments and errors as of `sweep.run`."""
+    """Trains every run that is not in the table yet; arguments and errors as of `sweep.run`, but
+    that `again` is its `rerun` by canonical path."""
     folder = Path(out).absolute()
     table = Table(folder, job.setting.tree(), overwrite=overwrite)
-    if rerun:
-        with at("rerun"):
-            again = {job.setting.path(path): value for path, value in rerun.items()}
+    if again:
         log.info("%d runs are trained again", table.forget(again))
     common = job._replace(grid=Grid(), batches=[], devices=team.devices)
     driver = _Driver(job, common, table, folder, on_part)
@@ -86,7 +84,7 @@ class _Driver:
         self._numbers = {piece.name: n for n, piece in enumerate(self._questions)}
         self.pieces = deque(self._questions[:1])  # the answer says the backend of all others
 
-    def heard(self, piece: Piece, receipt: Size | Part) -> None:
+    def heard(self, piece: Piece, receipt: Size | Written) -> None:
         """A size brings the parts of its program; runs must be in the table here too."""
         if isinstance(receipt, Size):
             number = self._numbers[piece.name]
@@ -153,7 +151,7 @@ def _train(
     size: Size,
     since: float,
     copy: bool,
-) -> Part:
+) -> Written:
     """Trains some runs of a program into the table, on a worker; runs written until `since` are to
     be trained again."""
     del copy
@@ -165,7 +163,7 @@ def _train(
     table = _table(folder, job, since)
     if table.missing(settings).any():  # another may have been quicker
         table.write(settings, curves, np.asarray(batch.course.evaluated))
-    return Part(len(indices), shared.whoami())
+    return Written(len(indices), shared.whoami())
 
 
 def _table(folder: Path, job: Job, since: float = 0.0) -> Table:

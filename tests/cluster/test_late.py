@@ -151,7 +151,7 @@ def test_runs_that_are_not_to_be_seen_are_one_line(runs, monkeypatch):
     driver.heard(driver.pieces.popleft(), size)
     (part,) = driver.pieces
     with pytest.raises(FractaljaxError, match=r"node7, process 1 has written part 1 .* share"):
-        driver.heard(part, sweep_parts.Part(3, "node7, process 1"))
+        driver.heard(part, sweep_parts.Written(3, "node7, process 1"))
     driver.heard(part, part.task(*part.args, False))
     assert len(load_sweep(folder)) == 3
 

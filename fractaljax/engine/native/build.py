@@ -5,7 +5,6 @@ import functools
 import hashlib
 import os
 import platform
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -37,7 +36,7 @@ def missing() -> str | None:
 def compiler() -> list[str]:
     """The C++ compiler of this machine, with arguments: `CXX`, or the first of the usual names;
     empty where there is none."""
-    asked = shlex.split(os.environ.get("CXX", ""))
+    asked = os.environ.get("CXX", "").split()
     found = next(filter(None, map(shutil.which, asked[:1] or COMPILERS)), None)
     return [found, *asked[1:]] if found else []
 
