@@ -15,6 +15,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         arguments = parse(list(sys.argv[1:] if argv is None else argv))
+        level = logging.DEBUG if arguments.verbose else logging.INFO
+        logging.getLogger("fractaljax").setLevel(level)
         return arguments.verb(arguments) or 0
     except FractaljaxError as error:
         print(f"fractaljax: {error}", file=sys.stderr)

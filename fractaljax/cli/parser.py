@@ -91,6 +91,8 @@ def build() -> Parser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        text = "also say why compiled programs are not kept for the next command"
+        parser.add_argument("--verbose", action="store_true", help=text)
         parser.set_defaults(verb=run, parser=parser)
         return parser
 

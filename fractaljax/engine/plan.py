@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from fractaljax.engine import program, wisdom
+from fractaljax.engine import compiled, program, wisdom
 from fractaljax.engine.native import build, lanes
 from fractaljax.engine.program import NATIVE, PIXELS, XLA
 from fractaljax.engine.streams import shared_draws
@@ -69,9 +69,7 @@ def prepare(dtype: str, devices: int | None = None) -> None:
     # the backend may already run with the devices it has; `mesh` checks the number
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", devices or cores())
-    if jax.config.values["jax_compilation_cache_dir"] is None:
-        jax.config.update("jax_compilation_cache_dir", str(wisdom.cache_folder() / "xla"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    compiled.keep()
 
 
 def cores() -> int:

@@ -3,14 +3,9 @@
 import json
 import os
 import tempfile
-from pathlib import Path
 from typing import Any
 
-
-def cache_folder() -> Path:
-    """Where compiled programs and wisdom are kept for this user."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "fractaljax"
+from fractaljax.engine import machine
 
 
 def recall(key: str) -> dict[str, Any] | None:
@@ -21,7 +16,10 @@ def recall(key: str) -> dict[str, Any] | None:
 
 def remember(key: str, entry: dict[str, Any]) -> None:
     """Adds an entry; a cache that cannot be written only costs a new measurement."""
-    path = cache_folder() / "wisdom.json"
+    folder = machine.cache_folder()
+    if folder is None:
+        return
+    path = folder / "wisdom.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
@@ -32,8 +30,11 @@ def remember(key: str, entry: dict[str, Any]) -> None:
 
 
 def _entries() -> dict[str, Any]:
+    folder = machine.cache_folder()
+    if folder is None:
+        return {}
     try:
-        found = json.loads((cache_folder() / "wisdom.json").read_text())
+        found = json.loads((folder / "wisdom.json").read_text())
     except (OSError, ValueError):
         return {}  # never measured here, or damaged: it is measured again
     return found if isinstance(found, dict) else {}

@@ -51,10 +51,11 @@ def load(dataset: str, split: str, data_dir: str, manual_dir: str) -> tuple[Imag
         raise FractaljaxError(f"split={split}: has no images")
     with _one_line(f"{where}: cannot read {builder.data_dir}", dataset):
         path = _cache_path(f"{builder.info.full_name}-{split}", files)
-        images = _read_cache(path)
+        images = _read_cache(path) if path else None
         if images is None:
             images = _decoded(f"{where}, split={split}", _examples(builder, split, files))
-            _write_cache(path, images)
+            if path:
+                _write_cache(path, images)
     return images, classes
 
 
@@ -127,13 +128,17 @@ def _decoded(where: str, examples: Iterator[dict[str, Any]]) -> Images:
     return Images(np.stack(pixels), np.array(labels))
 
 
-def _cache_path(name: str, files: Sequence[Any]) -> Path:
+def _cache_path(name: str, files: Sequence[Any]) -> Path | None:
+    """None for a user without a home."""
     digest = hashlib.sha256(name.encode())
     for file in files:
         digest.update(f"{file.skip} {file.take} ".encode())
         with open(file.filename, "rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        return None
     readable = re.sub(r"[^A-Za-z0-9._]+", "-", name)
     return root / "fractaljax" / "datasets" / f"{readable}-{digest.hexdigest()[:16]}.npz"
 

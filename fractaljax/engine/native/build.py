@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from fractaljax.engine.wisdom import cache_folder
+from fractaljax.engine import machine
 from fractaljax.errors import FractaljaxError
 
 SOURCE = Path(__file__).with_name("shallow.cc")
@@ -59,8 +59,11 @@ def target(dtype: str) -> str:
 def _library() -> ctypes.CDLL:
     if why := missing():
         raise FractaljaxError(f"kernel=native: {why}")
+    folder = machine.cache_folder()
+    if folder is None:
+        raise FractaljaxError("kernel=native: this user has no home folder to keep it in")
     try:
-        file = cache_folder() / "native" / f"shallow-{_fingerprint()}.so"
+        file = folder / "native" / f"shallow-{_fingerprint()}.so"
         if not file.is_file():
             _compile(file)
         library = ctypes.CDLL(str(file))
@@ -88,18 +91,9 @@ def _compile(file: Path) -> None:
 def _fingerprint() -> str:
     """What the machine code depends on: source, flags, compiler, processor, jaxlib's headers."""
     version = _said([*compiler(), "--version"])
-    about = (FLAGS, version.stdout, jax.__version__, platform.machine(), _processor())
+    about = (FLAGS, version.stdout, jax.__version__, platform.machine(), machine.processor())
     return hashlib.sha256(SOURCE.read_bytes() + repr(about).encode()).hexdigest()[:16]
 
 
 def _said(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
-
-
-def _processor() -> str:
-    """What this processor can do, as far as the system tells: a cache may be on a shared disk."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -1,0 +1,221 @@
+"""Compiled programs that are kept: the same bits, a bounded size, and nothing that can go wrong."""
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fractaljax.engine import compiled, machine
+from fractaljax.engine.compiled import PART, Store, trim
+
+KEY, PROGRAM = "jit_step-" + "0" * 64, b"a compiled program" * 100
+CHILD = """
+import json, sys
+import jax, numpy as np
+import fractaljax as fj
+from jax._src import compilation_cache
+
+counts = {"hits": 0, "misses": 0}
+def count(event, **_):
+    for name in counts:
+        counts[name] += event == f"/jax/compilation_cache/cache_{name}"
+jax.monitoring.register_event_listener(count)
+fj.prepare("float64", devices=2)
+spec = fj.Spec(problem=fj.Part("random_regression", points=6, inputs=3), steps=30, dtype="float64")
+field = fj.scan(spec, fj.Window(fj.Axis("LR", 0.01, 100.0, 8)), chunk=2)
+store = compilation_cache._cache
+kept = None if store is None else type(store).__name__
+print(json.dumps([field["measure"].tobytes().hex(), counts, kept]))
+"""
+
+
+def trained(cache: Path, **environment: str) -> tuple[str, dict[str, int], str | None, str]:
+    """A small scan in a process of its own: bits, hits and misses, JAX's store, what it said."""
+    own = os.environ | {"XDG_CACHE_HOME": str(cache)} | environment
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD], env=own, capture_output=True, text=True, check=True
+    )
+    return *json.loads(done.stdout), done.stderr
+
+
+def entries(cache: Path) -> list[Path]:
+    return [path for path in cache.rglob("fractaljax/xla/*/*") if path.is_file()]
+
+
+@pytest.fixture(scope="session")
+def scanned(room: Path) -> tuple[Path, str]:
+    """A cache that one scan filled, and the scan's bits."""
+    cache = room / "compiled"
+    bits, counts, kept, _ = trained(cache)
+    assert kept == "Store", "this JAX does not take our store"
+    assert counts["hits"] + counts["misses"] > 0
+    return cache, bits
+
+
+def test_a_second_process_compiles_nothing_and_has_the_same_bits(scanned):
+    cache, bits = scanned
+    again, counts, _, said = trained(cache)
+    assert again == bits and counts["misses"] == 0 and counts["hits"] > 5
+    assert said == ""
+    assert {path.parent.name for path in entries(cache)} == {compiled.folder().name}
+
+
+def test_damaged_entries_are_compiled_again_and_mended(scanned, tmp_path):
+    cache, bits = scanned
+    shutil.copytree(cache, tmp_path / "cache")
+    for i, path in enumerate(entries(tmp_path / "cache")):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1 << i % 8
+        path.write_bytes(bytes(content) if i % 2 else content[: len(content) // 3])
+    again, counts, _, said = trained(tmp_path / "cache")
+    assert again == bits and counts["hits"] == 0 and said == ""
+    assert trained(tmp_path / "cache")[1]["misses"] == 0
+
+
+@pytest.mark.parametrize("what", ["file", "no home", "shared", "foreign", "read-only"])
+def test_a_folder_that_cannot_be_used_costs_one_line_and_only_where_it_is_asked_for(
+    what, tmp_path, monkeypatch, caplog
+):
+    place = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+    expected = {"shared": "other users", "foreign": "other users", "no home": "no home folder"}
+    if what == "file":
+        place.write_text("")
+    elif what == "no home":
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError()))
+    elif what == "read-only":
+        monkeypatch.setattr(Path, "mkdir", lambda *_, **__: (_ for _ in ()).throw(
+            PermissionError(13, "Permission denied")))  # fmt: skip
+    else:
+        compiled.folder().mkdir(parents=True)
+        compiled.folder().chmod(0o777 if what == "shared" else 0o700)
+        if what == "foreign":
+            monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with caplog.at_level("DEBUG", "fractaljax"):
+        found = compiled.folder()
+        assert found is None or not compiled._usable(found)
+    (line,) = caplog.messages
+    assert "compiled programs are not kept" in line and expected.get(what, "") in line
+    assert all(record.levelname == "DEBUG" for record in caplog.records)
+
+
+def test_a_scan_goes_on_without_a_cache(scanned, tmp_path):
+    (tmp_path / "file").write_text("")
+    bits, counts, kept, said = trained(tmp_path / "file")
+    assert bits == scanned[1] and kept is None and said == ""
+    assert counts == {"hits": 0, "misses": 0}
+
+
+def test_a_folder_of_the_users_own_is_left_to_jax(scanned, tmp_path):
+    bits, _, kept, _ = trained(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "own"))
+    assert bits == scanned[1] and kept == "LRUCache" and not entries(tmp_path)
+
+
+def test_another_jaxlib_or_processor_has_a_folder_of_its_own(monkeypatch):
+    here = compiled.folder()
+    monkeypatch.setattr(compiled.jaxlib, "__version__", "9.9.9")
+    other = compiled.folder()
+    monkeypatch.setattr(machine, "processor", lambda: "flags: none")
+    assert len({here, other, compiled.folder()}) == 3
+    assert here.parent == other.parent == compiled.folder().parent
+
+
+def test_what_is_kept_is_found_whole_or_not_at_all(tmp_path):
+    store = Store(tmp_path)
+    assert store.get(KEY) is None
+    store.put(KEY, PROGRAM)
+    assert store.get(KEY) == PROGRAM
+    (file,) = tmp_path.iterdir()
+    for damaged in (b"", file.read_bytes()[:-1], PROGRAM, file.read_bytes() + b"x"):
+        file.write_bytes(damaged)
+        assert store.get(KEY) is None and not file.exists()
+        store.put(KEY, PROGRAM)
+    assert store.get(KEY) == PROGRAM
+    store.put("k" * 5000, b"")  # longer than the name of a file may be
+    assert store.get("k" * 5000) == b""
+
+
+def test_a_disk_that_takes_nothing_is_asked_once(tmp_path, monkeypatch, caplog):
+    tries = []
+
+    def full(path, content):
+        tries.append(path)
+        raise OSError(28, "No space left on device")
+
+    store = Store(tmp_path)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with caplog.at_level("DEBUG", "fractaljax"):
+        for i in range(3):
+            store.put(f"{KEY}{i}", PROGRAM)
+    assert len(tries) == 1 and "No space left" in caplog.text and not list(tmp_path.iterdir())
+
+
+def test_the_size_has_a_limit_and_the_longest_unused_go_first(tmp_path):
+    here, other = tmp_path / "this version", tmp_path / "another"
+    size = len(PROGRAM) + compiled.DIGEST
+    for folder in (here, other):
+        folder.mkdir()
+        store = Store(folder)
+        for i in range(10):
+            store.put(str(i), PROGRAM)
+    now = time.time()
+    for age, folder in ((1000, other), (10, here)):
+        for i in range(10):
+            os.utime(Store(folder)._file(str(i)), (now - age, now - age - i))
+    Store(here, limit=12 * size).put("new", PROGRAM)
+    left = list(tmp_path.rglob("*"))
+    assert len([p for p in left if p.is_file()]) == int(12 * compiled.TRIMMED_TO)
+    assert not list(other.iterdir()) and Store(here).get("new") == PROGRAM
+    assert Store(here).get("0") == PROGRAM and Store(here).get("9") is None
+    assert Store(here).get("0") == PROGRAM
+
+
+def test_a_use_is_noted_to_the_day(tmp_path):
+    store = Store(tmp_path)
+    store.put(KEY, PROGRAM)
+    long_ago = time.time() - 3 * compiled.DAY_S
+    os.utime(store._file(KEY), (long_ago, long_ago))
+    store.get(KEY)
+    assert store._file(KEY).stat().st_mtime > time.time() - 60
+
+
+def test_what_a_killed_process_left_is_removed_after_an_hour(tmp_path):
+    fresh, old = tmp_path / f"{PART}1-0", tmp_path / f"{PART}2-0"
+    for path in (fresh, old):
+        path.write_bytes(b"half")
+    before = time.time() - 2 * compiled.HOUR_S
+    os.utime(old, (before, before))
+    trim(tmp_path)
+    assert fresh.exists() and not old.exists()
+
+
+def _hammer(folder: Path, seed: int) -> None:
+    """Writes and reads what others write, read and remove."""
+    chance, store = random.Random(seed), Store(folder, limit=40 * len(PROGRAM))
+    for _ in range(400):
+        key = str(chance.randrange(60))
+        if chance.random() < 0.5:
+            store.put(key, key.encode() * 700)
+            trim(folder, 40 * len(PROGRAM))
+        found = store.get(key)
+        assert found in (None, key.encode() * 700), "another program"
+    assert store._writes
+
+
+def test_processes_share_a_folder(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_hammer, args=(tmp_path, i)) for i in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * 3
+    assert not list(tmp_path.glob(f"{PART}*"))
