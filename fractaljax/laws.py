@@ -5,6 +5,7 @@ from fractaljax import laws
 laws.check("model", "wavelet")       # raises AssertionError with the law that is broken
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 
@@ -60,6 +61,30 @@ def check(role: str, name: str) -> None:
         scan_equals_train(spec, alone)
     if role in DRAWING:
         draws_are_the_seeds(spec)
+    neighbours_do_not_matter(spec)
+
+
+def check_together(spec: Spec) -> None:
+    """Proves the laws for all parts of a Spec side by side, in its precision.
+
+    Where they do not hold, `check` tells for each part whether it is the one.
+
+    Raises:
+        AssertionError: names the law.
+
+    Example:
+        >>> fj.prepare("float64")
+        >>> problem = fj.Part("random_regression", points=6, inputs=2)
+        >>> spec = fj.Spec(model=fj.Part("linear"), problem=problem, steps=5, dtype="float64")
+        >>> fj.laws.check_together(spec)
+    """
+    axes_trace_together(spec)
+    state_is_stable(spec)
+    if not (spec.growth or spec.rates or spec.metric):
+        alone = by_themselves(spec)
+        batch_equals_loop(spec, alone)
+        scan_equals_train(spec, alone)
+    draws_are_the_seeds(spec)
     neighbours_do_not_matter(spec)
 
 
@@ -155,13 +180,13 @@ def batch_equals_loop(spec: Spec, alone: Alone | None = None) -> None:
 def scan_equals_train(spec: Spec, alone: Alone | None = None) -> None:
     """Laws 3 and 4: a pixel of a scan is the network that `train` trains with the same seed."""
     window = Window(Axis(_rate(spec), *RATES, n=2, scale="linear"))  # these rates to the last bit
-    pixels = _scanned(spec)(window.points(window.tiles(0)[0]))
+    pixels = scanned(spec)(window.points(window.tiles(0)[0]))
     for i, readings in enumerate(alone or by_themselves(spec)):
         for name, value in readings.items():
             _close(pixels[name][i], value, spec.dtype, f"law 4: {name} at rate {RATES[i]}")
 
 
-def _scanned(spec: Course) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+def scanned(spec: Course) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """A scan over the rate, of up to `PIXELS` networks in several chunks."""
     return program.compile_tile(spec, (_rate(spec),), PIXELS, CHUNK, mesh()).run
 
@@ -179,7 +204,7 @@ def draws_are_the_seeds(spec: Spec) -> None:
 def neighbours_do_not_matter(spec: Course) -> None:
     """Law 3: a reading does not depend on how long the neighbours run, nor on the place."""
     window = Window(Axis(_rate(spec), 1e-2, 1e4, PIXELS))
-    points, run = window.points(window.tiles(0)[0]), _scanned(spec)
+    points, run = window.points(window.tiles(0)[0]), scanned(spec)
     forward = run(points)
     backward = {k: v[::-1] for k, v in run(points[::-1]).items()}
     alone = [run(points[i : i + 1]) for i in range(len(points))]
@@ -194,36 +219,67 @@ def neighbours_do_not_matter(spec: Course) -> None:
 
 
 def every_axis_traces(spec: Spec, role: str) -> None:
-    """Law 1: every argument that says it may be an axis is one."""
-    parts = dict(spec.parts())
-    for prefix, part in parts.items():
-        if prefix.split(".")[0] != role:
-            continue
-        for argument in registry.arguments(role, part.name).values():
+    """Law 1: every argument of a role that says it may be an axis is one, alone."""
+    for path, value in _axes(spec).items():
+        if path.split(".")[0] == role:
+            with contextlib.suppress(_Refused):
+                _trace(spec, {path: value})
+
+
+def axes_trace_together(spec: Spec) -> None:
+    """Law 1: all arguments that may be axes are so at the same time, but for those that a Spec
+    refuses beside others."""
+    axes = _axes(spec)
+    while axes:
+        try:
+            return _trace(spec, axes)
+        except _Refused as refused:
+            del axes[refused.path]
+
+
+class _Refused(Exception):
+    """An axis that a Spec refuses with a reason (a knob nobody would read): allowed."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+
+def _axes(spec: Spec) -> dict[str, float]:
+    """The paths that say they may be axes, and a value for each."""
+    found = {}
+    for prefix, part in spec.parts():
+        for argument in registry.arguments(prefix.split(".")[0], part.name).values():
             if argument.traced:
                 value = part[argument.name]
-                _traces(spec, f"{prefix}.{argument.name}", 0.5 if value is None else value)
+                found[f"{prefix}.{argument.name}"] = 0.5 if value is None else value
+    return found
 
 
-def _traces(spec: Spec, path: str, value: float) -> None:
-    """The path as a tracer: the program is traced and its readings keep their dtypes."""
+def _trace(spec: Spec, axes: dict[str, float]) -> None:
+    """The paths as tracers: the program is traced, and its readings have the Spec's dtype."""
     draws = shared_draws(spec)
 
-    def last(v: jax.Array) -> Tree:
-        state: State = train.begin(spec, {path: v}, draws)
-        state = train.step(spec, {path: v}, draws, jnp.int32(0), state)
-        state = train.look(spec, {path: v}, draws, jnp.int32(0), state)
-        state = train.growing(spec, {path: v}, draws)(jnp.int32(0), state)
-        return train.reading(spec, {path: v}, state)
+    def last(values: dict[str, jax.Array]) -> Tree:
+        state: State = train.begin(spec, values, draws)
+        state = train.step(spec, values, draws, jnp.int32(0), state)
+        state = train.look(spec, values, draws, jnp.int32(0), state)
+        state = train.growing(spec, values, draws)(jnp.int32(0), state)
+        return train.reading(spec, values, state)
 
+    names = ", ".join(axes)
     try:
-        jax.eval_shape(last, jax.ShapeDtypeStruct((), spec.dtype))
-    except FractaljaxError as error:  # refused with a reason (a knob nobody would read): allowed
-        assert path.rsplit(".", 1)[-1] in str(error), f"law 1: {path} has no name in: {error}"
+        read = jax.eval_shape(last, dict.fromkeys(axes, jax.ShapeDtypeStruct((), spec.dtype)))
+    except FractaljaxError as error:
+        path = next((p for p in axes if p.rsplit(".", 1)[-1] in str(error)), None)
+        assert path, f"law 1: none of {names} is named in: {error}"
+        raise _Refused(path) from error
     except jax.errors.JAXTypeError as error:
         raise AssertionError(
-            f"law 1: {path} says it may be an axis, but does not trace: {error}"
+            f"law 1: {names} says it may be an axis, but does not trace: {error}"
         ) from error
+    for name, value in read.items():
+        if jnp.issubdtype(value.dtype, jnp.floating):
+            assert value.dtype == spec.dtype, f"law 7: {names}: {name} becomes {value.dtype}"
 
 
 def _rate(spec: Course) -> str:

@@ -1,54 +1,106 @@
-"""Laws over the registry: adding a part adds a row here, never a test."""
+"""Laws over the registry: adding a part adds a row to `covering`, never a test."""
 
+import contextlib
 import dataclasses
+import itertools
+from collections.abc import Iterator
 
+import covering
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from fractaljax import laws, registry
 from fractaljax.families.fractal import prepare
-from fractaljax.spec import Part
+from fractaljax.spec import Part, Spec
 from fractaljax.types import Fold
 
-ROWS = [
-    (role, name)
-    for role in registry.ROLES
-    for name in registry.names(role)
-    if name != "tfds"  # needs a data set on disk: see tests/parts/test_datasets.py
-    and role != "colormap"
-]
-READERS = ("metric", "comparison")  # they read a training; compiled all at once, below
-TRAINED = [
-    pytest.param(*row, marks=pytest.mark.slow if row[0] in laws.GROWING else ())
-    for row in ROWS
-    if row[0] not in READERS
-]
+READERS = ("metric", "comparison")  # they read a training, and are traced all at once
+ROLES = [role for role in registry.ROLES if role not in (*READERS, "colormap")]
+STILL = [pytest.param(spec, id=covering.title(spec)) for spec in covering.STILL]
+GROWING = [pytest.param(spec, id=covering.title(spec)) for spec in covering.GROWING]
 
 
-@pytest.mark.parametrize(("role", "name"), TRAINED)
-def test_part_keeps_the_laws(role, name):
-    laws.check(role, name)
+@contextlib.contextmanager
+def taken_apart(spec: Spec) -> Iterator[None]:
+    """Where parts break a law together, says which of them breaks one alone."""
+    try:
+        yield
+    except AssertionError as together:
+        found = []
+        for role, name in sorted(covering.parts_of([spec]) - {("problem", "teacher")}):
+            try:
+                laws.check(role, name)
+            except AssertionError as alone:
+                found.append(f"{role} '{name}': {alone}")
+        raise AssertionError(
+            "\n".join(found) or f"no part alone, but together: {together}"
+        ) from together
+
+
+@pytest.mark.parametrize("spec", STILL)
+def test_parts_keep_the_laws(spec):
+    with taken_apart(spec):
+        laws.check_together(spec)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("role", "name"), TRAINED)
-def test_part_keeps_to_single_precision(role, name):
-    """Nothing widens; what it computes is proved above."""
+@pytest.mark.parametrize("spec", GROWING)
+def test_growing_networks_keep_the_laws(spec):
+    with taken_apart(spec):
+        laws.check_together(spec)
+    points = np.geomspace(1e-2, 1, laws.PIXELS)[:, None]
+    assert laws.scanned(spec)(points)["events"].max() > 0, "nothing grew"
+
+
+@pytest.mark.parametrize("spec", [*STILL, *GROWING])
+def test_parts_keep_to_single_precision(spec):
+    """Nothing widens; what is computed is proved above."""
     prepare("float32")
-    spec = laws.with_part(role, name)
-    assert spec.dtype == "float32"
-    laws.state_is_stable(spec)
-    laws.every_axis_traces(spec, role)
+    spec = dataclasses.replace(spec, dtype="float32")
+    with taken_apart(spec):
+        laws.state_is_stable(spec)
+        laws.axes_trace_together(spec)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_axis_traces_alone_and_unknown_arguments_are_refused(role):
+    for name in covering.named(role):
+        spec = laws.with_part(role, name)
+        laws.refuses_unknown(spec)
+        laws.every_axis_traces(spec, role)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_part_is_checked_by_its_name(role):
+    """What `fractaljax.laws` offers to parts of others, for the first of ours in each role."""
+    laws.check(role, covering.named(role)[0])
+
+
+def test_every_part_is_in_a_training():
+    found = covering.parts_of([*covering.STILL, *covering.GROWING])
+    assert found >= {(role, name) for role in ROLES for name in covering.named(role)}
+
+
+def test_every_pair_of_parts_is_in_a_training():
+    """Of what can be combined freely; counted here without the generator of the array."""
+    for a, b in itertools.combinations(("model", "optimizer", "problem", "schedule"), 2):
+        found = {(getattr(s, a).name, getattr(s, b).name) for s in covering.STILL}
+        assert found == set(itertools.product(covering.named(a), covering.named(b)))
+    for role in ("rule", "stopping"):
+        for other in ("model", "optimizer", "schedule"):
+            found = {(getattr(s, role), getattr(s, other).name) for s in covering.STILL}
+            assert len(found) == 2 * len(covering.named(other))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", registry.names("metric"))
-def test_metric_keeps_the_laws(name, dtype):
+def test_metrics_keep_the_laws(dtype):
     prepare(dtype)
-    spec = laws.with_part("metric", name)
-    laws.refuses_unknown(spec)
-    laws.state_is_stable(spec)
-    laws.every_axis_traces(spec, "metric")
+    for name in registry.names("metric"):
+        spec = laws.with_part("metric", name)
+        laws.refuses_unknown(spec)
+        laws.state_is_stable(spec)
+        laws.every_axis_traces(spec, "metric")
 
 
 TOGETHER = ("grad_norm_squared", "trace_gradient_covariance")  # parts of the others' readings
@@ -70,27 +122,7 @@ def test_comparisons_keep_the_laws():
     laws.neighbours_do_not_matter(pair)
 
 
-# every model with every optimiser, and each of them with every rule
-RULES = (None, *registry.names("rule"))
-FITTED = [
-    (model, optimizer, RULES[(i + j) % len(RULES)])
-    for i, model in enumerate(registry.names("model"))
-    for j, optimizer in enumerate(registry.names("optimizer"))
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("model", "optimizer", "rule"), FITTED)
-def test_parts_fit_together(model, optimizer, rule):
-    """All folds at once."""
-    folds = tuple(Part(name) for name in registry.names("fold"))
-    spec = laws.with_part("optimizer", optimizer, laws.with_part("model", model))
-    spec = dataclasses.replace(spec, fold=folds, rule=Part(rule) if rule else None, steps=3)
-    laws.state_is_stable(spec)
-    laws.batch_equals_loop(spec)
-
-
-def test_a_part_that_breaks_a_law_is_caught(monkeypatch):
+def test_a_part_that_breaks_a_law_is_caught_and_named(monkeypatch):
     """Laws can fail."""
     monkeypatch.setitem(registry._PARTS, "fold", dict(registry._PARTS["fold"]))
 
@@ -106,3 +138,6 @@ def test_a_part_that_breaks_a_law_is_caught(monkeypatch):
 
     with pytest.raises(AssertionError, match="float32"):
         laws.check("fold", "drops_precision")
+    spec = laws.with_part("fold", "drops_precision")
+    with pytest.raises(AssertionError, match=r"^fold 'drops_precision': law 7"), taken_apart(spec):
+        laws.check_together(spec)
