@@ -1,15 +1,20 @@
-"""A cache folder for all processes of one run, two CPU devices, either precision."""
+"""Two CPU devices, either precision, and compiled programs that are kept from run to run."""
 
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
 
-# what one process compiled needs no compiling in the others
-os.environ["XDG_CACHE_HOME"] = os.path.join(
-    tempfile.gettempdir(),
-    f"fractaljax-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID') or os.getpid()}",
-)
+# Children inherit it. What a test run measures or trains is not kept: see `room`.
+try:
+    KEPT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fractaljax-tests"
+    KEPT.mkdir(parents=True, exist_ok=True)
+except (OSError, RuntimeError):  # no home, or none to write to: kept as long as the run takes
+    KEPT = Path(tempfile.gettempdir()) / f"fractaljax-tests-{os.getuid()}"
+if not os.environ.get("PYTEST_XDIST_WORKER"):
+    (KEPT / "fractaljax" / "wisdom.json").unlink(missing_ok=True)
+    os.environ["XDG_CACHE_HOME"] = str(KEPT)
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 from fractaljax import registry
@@ -17,6 +22,13 @@ from fractaljax.families.fractal import prepare
 from fractaljax.registry import ROLES
 
 prepare("float64", devices=2)
+
+
+@pytest.fixture(scope="session")
+def room(tmp_path_factory) -> Path:
+    """A folder for what all processes of this run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
 
 
 @pytest.fixture(autouse=True)

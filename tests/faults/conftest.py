@@ -1,6 +1,5 @@
 """Commands that nothing disturbs, once for all processes of tests."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +9,10 @@ from harness import Calm, calm
 
 
 @pytest.fixture(scope="session")
-def undisturbed() -> Callable[[str], Calm]:
+def undisturbed(room: Path) -> Callable[[str], Calm]:
     """Verb -> its small command, run to its end."""
-    place, known = Path(os.environ["XDG_CACHE_HOME"]) / "undisturbed", {}
-    place.mkdir(parents=True, exist_ok=True)
+    place, known = room / "undisturbed", {}
+    place.mkdir(exist_ok=True)
 
     def of(verb: str) -> Calm:
         if verb not in known:
