@@ -121,7 +121,7 @@ def test_a_folder_of_the_users_own_is_left_to_jax(scanned, tmp_path):
 
 def test_another_jaxlib_or_processor_has_a_folder_of_its_own(monkeypatch):
     here = compiled.folder()
-    monkeypatch.setattr(compiled.jaxlib, "__version__", "9.9.9")
+    monkeypatch.setattr(compiled, "jaxlib_version", "9.9.9")
     other = compiled.folder()
     monkeypatch.setattr(machine, "processor", lambda: "flags: none")
     assert len({here, other, compiled.folder()}) == 3
