@@ -2,14 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from commands import Command, World, run
 
 import fractaljax as fj
 from fractaljax import cli
@@ -100,16 +98,13 @@ def test_the_same_command_trains_nothing_again_and_another_is_refused(done, smal
 @pytest.mark.slow
 def test_killed_and_gone_on_with_it_is_the_same(done, small):
     out = small.parent / "killed"
-    command = [sys.executable, "-m", "fractaljax.cli", "grow", str(small), "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    clock = time.monotonic()
-    while not (out / "arms" / "static" / "members.csv").is_file():
-        assert process.poll() is None and time.monotonic() - clock < 300
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    words = ["grow", small, "--out", out]
+    command = Command(words)
+    command.until((out / "arms" / "static" / "members.csv").is_file)
+    command.kill()
+    command.ended()
     assert not (out / "arms" / "random" / "members.csv").exists()
-    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert run(words).code == 0
     for arm in ("static", "grown", "random"):
         one, other = (
             files.read_table(folder / "arms" / arm / "members.csv") for folder in (done, out)
@@ -148,19 +143,15 @@ def test_an_agenda_runs_the_highest_first_and_survives_a_kill(small, tmp_path):
     ]
     agenda = tmp_path / "agenda.yaml"
     agenda.write_text(yaml.safe_dump(entries))
-    command = [sys.executable, "-m", "fractaljax.cli", "queue", str(agenda)]
     state = tmp_path / "agenda.yaml.state.yaml"
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-    clock = time.monotonic()
-    while not (state.is_file() and "high" in state.read_text()):
-        assert process.poll() is None and time.monotonic() - clock < 300
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    command = Command(["queue", agenda], World(terminal=True))
+    command.until(lambda: state.is_file() and "high" in state.read_text())
+    os.killpg(command.pid, signal.SIGKILL)
+    command.ended()
     told = files.read_tree(state)["entries"]
     assert told["high"]["state"] == "runs" and "low" not in told
-    ended = subprocess.run(command, capture_output=True, text=True)
-    assert ended.returncode == 1 and "done       2  high" in ended.stdout
+    ended = run(["queue", agenda])
+    assert ended.code == 1 and "done       2  high" in ended.said
     told = files.read_tree(state)["entries"]
     assert {name: one["state"] for name, one in told.items()} == {
         "bad": "failed",
@@ -168,8 +159,8 @@ def test_an_agenda_runs_the_highest_first_and_survives_a_kill(small, tmp_path):
         "low": "done",
     }
     assert told["bad"]["exit_code"] == 2
-    shown = subprocess.run([*command, "--show"], capture_output=True, text=True)
-    assert shown.returncode == 0 and "failed     3  bad" in shown.stdout
+    shown = run(["queue", agenda, "--show"])
+    assert shown.code == 0 and "failed     3  bad" in shown.said
 
 
 def test_mistakes_cost_one_line(capsys, tmp_path):

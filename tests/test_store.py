@@ -5,14 +5,13 @@ import json
 import logging
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 import yaml
+from commands import Command
 
 import fractaljax as fj
 from fractaljax import store
@@ -413,27 +412,19 @@ print(json.dumps([[p.tile.top, p.tile.left] for p in trained]))
 """
 
 
-def worker(config, path):
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER, config, path],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
 def test_two_processes_share_a_store(tmp_path):
     """Both end well, each tile is trained once, and the result is that of one process."""
     spec = dataclasses.replace(SPEC, steps=500)  # a tile takes long enough for both to meet
     config = tmp_path / "config.yaml"
     config.write_text(_dump(spec))
-    workers = [worker(config, tmp_path / "result") for _ in range(2)]
+    workers = [Command([config, tmp_path / "result"], script=WORKER) for _ in range(2)]
     for process in workers:
-        assert process.stdout.readline() == "ready\n"
+        assert process.line() == "ready\n"
     for process in workers:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    ended = [process.communicate(timeout=120) for process in workers]
-    assert [p.returncode for p in workers] == [0, 0], ended
-    trained = [json.loads(out) for out, _ in ended]
+        process.answer("go\n")
+    ended = [process.ended() for process in workers]
+    assert [e.code for e in ended] == [0, 0], ended
+    trained = [json.loads(e.said.removeprefix("ready\n")) for e in ended]
     assert all(trained), "one process did everything: the two never met"
     everything = sorted(map(tuple, [*trained[0], *trained[1]]))
     assert everything == [(t.top, t.left) for t in WINDOW.tiles(2)]
@@ -464,17 +455,15 @@ def test_a_store_in_use_is_not_overwritten(memory, tmp_path):
     """The other process would write its tiles into the new result."""
     config, path = tmp_path / "config.yaml", tmp_path / "result"
     config.write_text(_dump(SPEC))
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, config, path],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout.readline() == "ready\n"
+    process = Command([config, path], script=HOLDER)
+    assert process.line() == "ready\n"
     try:
         with pytest.raises(FractaljaxError, match="another process"):
             scan(path, spec=dataclasses.replace(SPEC, steps=21), overwrite=True)
     finally:
-        process.communicate("go\n" * TILES, timeout=60)
-    assert process.returncode == 0
+        process.answer("go\n" * TILES)
+        ended = process.ended()
+    assert ended.code == 0, ended.told
     same(fj.open(path), memory)
     scan(path, spec=dataclasses.replace(SPEC, steps=21), overwrite=True)
 

@@ -1,15 +1,13 @@
 """The verbs of a study, from the shell: one line a mistake, nothing overwritten, nothing lost."""
 
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 import yaml
+from commands import Command
 
 from fractaljax import cli
 from fractaljax.store import study_folder as files
@@ -17,6 +15,13 @@ from fractaljax.store import study_folder as files
 DIGITS = str(Path(__file__).parents[1] / "configs" / "transfer" / "digits.yaml")
 SMALL = ["architectures=[[8],[6,6]]", "epochs=8", "search.trials=3"]
 SMALL += ["retrain.seeds=[1,2]", "transfer.seeds=[1,2]"]
+SAVING = """
+import sys
+from fractaljax import cli
+from fractaljax.engine import cohort
+cohort.SAVE_EVERY_S = 0.0  # at every look
+sys.exit(cli.main(sys.argv[1:]))
+"""
 PICTURES = {
     "search": ["search_test_loss_over_seeds", "budget_curve", "rank_correlation"],
     "transfer": ["transfer_test_loss", "regret_matrix_mean", "relative_regret_matrix"],
@@ -94,33 +99,25 @@ def test_more_seeds_of_a_transfer_go_elsewhere(run, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_killed_in_the_middle_a_run_is_resumed_with_the_same_bits(run, tmp_path):
-    command = [sys.executable, "-m", "fractaljax.cli", "run-transfer"]
-    words = [DIGITS, *SMALL, "--runs-root", str(tmp_path), "--run-name", "killed"]
-    process = subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True)
-    other = tmp_path / "killed"
-    deadline = time.monotonic() + 120
-    while not list(other.glob("search/*/search_results.csv")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    words = [DIGITS, *SMALL, "--runs-root", tmp_path, "--run-name", "killed"]
+    command, other = Command(["run-transfer", *words]), tmp_path / "killed"
+    command.until(lambda: list(other.glob("search/*/search_results.csv")))
+    command.kill()
+    command.ended()
     assert not (other / "transfer").exists()
-    assert subprocess.run([*command, "--resume", str(other)], capture_output=True).returncode == 0
+    assert commands.run(["run-transfer", "--resume", other]).code == 0
     for name in ("search/search_seed_losses.csv", "transfer/regret_intervals.csv"):
         assert (other / name).read_text() == (run / name).read_text()
 
 
 @pytest.mark.slow
 def test_interrupted_it_ends_after_a_look_and_goes_on(tmp_path):
-    command = [sys.executable, "-m", "fractaljax.cli", "search", DIGITS, *SMALL]
-    command += ["epochs=100000", "stopping.patience=100000", "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("out/*")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(12)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    endless = ["epochs=100000", "stopping.patience=100000", "--out", tmp_path / "out"]
+    command = Command(["search", DIGITS, *SMALL, *endless], script=SAVING)
+    command.until(lambda: list(tmp_path.glob("out/*/running.npz")))
+    command.interrupt()
+    code, _, err = command.ended()
+    assert code == 130
     assert "stopping after this look" in err and "goes on from here" in err
     (kept,) = tmp_path.glob("out/*/running.npz")
     arrays = files.read_arrays(kept)

@@ -3,15 +3,12 @@
 import contextlib
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Command
 
 import fractaljax as fj
 from fractaljax import cli, config
@@ -432,37 +429,21 @@ sys.exit(cli.main(sys.argv[1:]))
 
 def begin(*words):
     """A sweep in a process of its own, with two devices, that goes on for ever or to the end."""
-    command = [
-        sys.executable,
-        "-c",
-        SCRIPT,
-        "sweep",
-        "small.yaml",
-        *words,
-        *CHUNK,
-        "--devices",
-        "2",
-    ]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return Command(["sweep", "small.yaml", *words, *CHUNK, "--devices", "2"], script=SCRIPT)
 
 
-def wait_for_parts(process, count):
-    """Until so many parts are there that were not before."""
-    end = time.monotonic() + 120
-    while len([*Path("out/parts").glob("[!.]*.parquet")]) < count:
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end
-        time.sleep(0.02)
+def parts():
+    return [*Path("out/parts").glob("[!.]*.parquet")]
 
 
 @pytest.mark.slow
 def test_stopped_then_killed_it_goes_on_and_ends_as_if_nothing_had_been(monkeypatch, written):
     endless = (GAMMAS, "training.batch_seed=0..10000000", "--out", "out")
     process = begin(*endless)
-    wait_for_parts(process, 1)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    process.until(parts)
+    process.interrupt()
+    code, _, said = process.ended()
+    assert code == 130
     assert "stopping after this part; Ctrl-C again stops at once" in said
     assert "fractaljax: stopped; the same command goes on from here" in said
     assert "Traceback" not in said
@@ -470,9 +451,10 @@ def test_stopped_then_killed_it_goes_on_and_ends_as_if_nothing_had_been(monkeypa
     assert len(stopped) >= 8
 
     process = begin(*endless)
-    wait_for_parts(process, len([*Path("out/parts").iterdir()]) + 2)
+    before = len(parts())
+    process.until(lambda: len(parts()) >= before + 2)
     process.kill()
-    process.communicate()
+    process.ended()
     killed = curves("out")
     assert len(killed) > len(stopped)
     same({key: killed[key] for key in stopped}, stopped)
@@ -495,8 +477,8 @@ def test_two_processes_share_one_table(monkeypatch):
         for seeds in ("0..60", "89..29..-1")
     ]
     for process in both:
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 0, said
+        code, _, said = process.ended()
+        assert code == 0, said
     found = curves("out")
     assert {dict(key)["batch_seed"] for key in found} == {*range(90)} and len(found) == 180
     monkeypatch.setattr(family, "PART_WORK", 1)

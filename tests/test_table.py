@@ -8,17 +8,18 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import commands
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from commands import Command
 
 from fractaljax import config
 from fractaljax.errors import FractaljaxError
@@ -566,12 +567,13 @@ table.compact()
 
 
 def start(folder, settings, size=5):
-    words = [folder, json.dumps(CONFIG), json.dumps(settings), str(size)]
-    return subprocess.Popen([sys.executable, "-c", SWEEP, *words], stdout=subprocess.PIPE)
+    return Command([folder, json.dumps(CONFIG), json.dumps(settings), size], script=SWEEP)
 
 
 def written(process):
-    return sum(map(int, process.communicate()[0].split()))
+    ended = process.ended()
+    assert ended.code == 0, ended.told
+    return sum(map(int, ended.said.split()))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -580,13 +582,11 @@ def test_killed_at_any_moment_it_goes_on_and_nothing_is_lost_or_doubled(tmp_path
     there = 0
     for _ in range(2):
         process = start(tmp_path, settings)
-        assert process.stdout
         for _ in range(chance.randrange(3, 12)):
-            process.stdout.readline()
+            process.line()
         time.sleep(chance.random() * 0.01)
         process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL, "the process ended before it was killed"
+        assert process.ended().code == -signal.SIGKILL, "the process ended before it was killed"
         now = len(load_sweep(tmp_path))
         assert there < now < len(settings)
         there = now
@@ -627,12 +627,10 @@ print(die_at)
 """
     for i in range(20):
         shutil.copytree(base, tmp_path / f"crash-{i}")
-    done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "crash"], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert 4 <= int(done.stdout) < 20
-    for i in range(int(done.stdout) + 1):
+    ended = commands.run([tmp_path / "crash"], script=script)
+    assert ended.code == 0, ended.told
+    assert 4 <= int(ended.said) < 20
+    for i in range(int(ended.said) + 1):
         folder = tmp_path / f"crash-{i}"
         holds(folder, grid([0.75, 1.0, 1.5]))
         Table(folder, CONFIG).compact()
@@ -644,18 +642,17 @@ def test_two_processes_share_a_folder(tmp_path):
     settings = grid(seeds=range(100))
     both = [start(tmp_path, settings, 4), start(tmp_path, settings[::-1], 7)]
     assert sum(written(process) for process in both) >= len(settings)
-    assert [process.returncode for process in both] == [0, 0]
     holds(tmp_path, settings)
 
 
 def test_overwriting_while_another_process_writes_is_refused(tmp_path):
     code = "import sys, fractaljax.store.table as t; k = t.Table(sys.argv[1], eval(sys.argv[2])); "
-    words = [sys.executable, "-c", code + "print(1, flush=True); input()", tmp_path, repr(CONFIG)]
-    other = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert other.stdout and other.stdout.readline()
+    other = Command([tmp_path, repr(CONFIG)], script=code + "print(1, flush=True); input()")
+    assert other.line()
     with pytest.raises(FractaljaxError, match="another process is writing here"):
         Table(tmp_path, CONFIG, overwrite=True)
-    other.communicate(b"\n")
+    other.answer("\n")
+    assert other.ended().code == 0
     Table(tmp_path, CONFIG, overwrite=True)
 
 
@@ -785,11 +782,10 @@ def test_merge_needs_memory_for_row_groups_and_keys_only(tmp_path):
         for seed in range(0, 6000, 2000):
             settings = grid([gamma], range(seed, seed + 2000))
             table.write(settings, curves(settings, length=5000), np.arange(5000))
-    words = [sys.executable, "-c", MERGE, small, tmp_path / "out", a, b]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    ended = commands.run([small, tmp_path / "out", a, b], script=MERGE)
+    assert ended.code == 0, ended.told
     size = 2 * 12_000 * 5000 * 4 / 2**20  # MiB of readings and steps
-    assert size > 450 and int(done.stdout) < 200, done.stdout
+    assert size > 450 and int(ended.said) < 200, ended.said
     sweep = load_sweep(f"{tmp_path / 'out'}-large")
     assert len(sweep) == 12_000
     assert sweep[11_999]["test_loss"][0] == 1000 * sweep.values("model.gamma")[-1] + 5999

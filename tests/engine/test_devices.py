@@ -1,12 +1,10 @@
 """One, two and four devices read the same bits: scan, sweep, search, growth."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run
 
 CONFIG = Path(__file__).parents[2] / "configs" / "dynamics" / "gph.yaml"
 SCRIPT = """
@@ -58,17 +56,10 @@ np.savez(f"{folder}/{devices}.npz", **found)
 @pytest.mark.slow
 def test_one_two_and_four_devices_read_the_same_bits(tmp_path):
     """Each in a process of its own: the number of CPU devices is fixed at the start of JAX."""
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     found = {}
     for devices in (1, 2, 4):
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(devices), CONFIG, tmp_path],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            env=environment,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
+        ended = run([devices, CONFIG, tmp_path], script=SCRIPT)
+        assert ended.code == 0, ended.told[-2000:]
         found[devices] = dict(np.load(tmp_path / f"{devices}.npz"))
     assert len(np.unique(found[1]["sweep"])) > 10 and np.ptp(found[1]["sgd"]) > 0
     assert any(name.startswith("growth") for name in found[1])

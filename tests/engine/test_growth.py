@@ -1,13 +1,11 @@
 """Growing networks side by side: neighbours, snapshots and devices change nothing."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 
 import jax
 import numpy as np
 import pytest
+from commands import run
 
 import fractaljax as fj
 from fractaljax.engine import cohort
@@ -210,7 +208,5 @@ else:
     raise AssertionError
 print("alike")
 """
-    told = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=dict(os.environ)
-    )
-    assert told.returncode == 0 and "alike" in told.stdout, told.stderr[-2000:]
+    ended = run([], script=script)
+    assert ended.code == 0 and "alike" in ended.said, ended.told[-2000:]

@@ -1,13 +1,12 @@
 """The engine: one trace, the same point the same reading, chunks and devices, memory."""
 
 import dataclasses
-import subprocess
-import sys
 import textwrap
 
 import jax
 import numpy as np
 import pytest
+from commands import run
 
 import fractaljax as fj
 from fractaljax import registry
@@ -263,10 +262,8 @@ def test_real_out_of_memory_is_one_clear_error():
         except FractaljaxError as error:
             print("REFUSED", error)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120
-    )
-    assert "REFUSED out of memory" in done.stdout, done.stderr[-2000:]
+    ended = run([], script=textwrap.dedent(script))
+    assert "REFUSED out of memory" in ended.said, ended.told[-2000:]
 
 
 def test_largest_chunk_fits_the_memory():

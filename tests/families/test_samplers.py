@@ -1,9 +1,7 @@
 """Trials that are asked for and told: what a sampler promises, whichever it is."""
 
 import math
-import os
 import signal
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from commands import Command
 from scipy.stats import qmc
 
 from fractaljax.config.space import Dimension, draw_trials
@@ -247,28 +246,20 @@ def test_killed_between_ask_and_tell_it_ends_with_the_same_trials(name, tmp_path
     """A real process, killed with -9 after its first and its fourth batch."""
 
     def started(asks):
-        words = [str(Path(__file__).parent), name, str(tmp_path), str(asks)]
-        return subprocess.Popen(
-            [sys.executable, "-c", KILLED, *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        return Command([Path(__file__).parent, name, tmp_path, asks], script=KILLED)
 
     seen = {}
     for asks in (1, 4, 0):
         process = started(asks)
-        assert process.stdout
         batches = []
-        for line in process.stdout:
+        while line := process.line():
             batches.append(line.rstrip("\n").split("|")[1:])
             for trial in batches[-1]:
                 number, _, values = trial.partition(":")
                 assert seen.setdefault(int(number), values) == values  # as it was asked before
             if len(batches) == asks:
-                os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == (-signal.SIGKILL if asks else 0)
+                process.kill()
+        assert process.ended().code == (-signal.SIGKILL if asks else 0)
     whole = searched(name, None)
     assert seen == {number: repr(values) for number, (values, _) in whole.items()}
     assert {path.name for path in tmp_path.iterdir()} == {JOURNAL, ".sums", "told"}

@@ -1,17 +1,14 @@
 """A small study from its file to its tables: search, retrain, transfer, report, resume."""
 
 import csv
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from commands import Command
 
 import fractaljax as fj
 from fractaljax.config.study import parse_study
@@ -344,18 +341,13 @@ def test_what_another_process_is_at_is_left_to_it(tmp_path):
         "claims = Claims(Path(sys.argv[1])); print(claims.take(zlib.crc32(b'8')), flush=True)\n"
         "sys.stdin.read()"
     )
-    other = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert other.stdout.readline() == "True\n"
+    other = Command([tmp_path], script=script)
+    assert other.line() == "True\n"
     try:
         assert search.search(study(search={"trials": 1}), tmp_path) == ["8"]
         assert not (tmp_path / "8").exists() and (tmp_path / "12x6" / "summary.yaml").is_file()
     finally:
-        other.communicate("")
+        assert other.ended().code == 0
     assert search.search(study(search={"trials": 1}), tmp_path) == []
 
 
@@ -405,29 +397,22 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(run, tmp_path):
     script = (
         "import sys, yaml; from pathlib import Path\n"
         "from fractaljax.config.study import parse_study\n"
-        "from fractaljax.engine import cohort; from fractaljax.families import search\n"
-        "cohort.SAVE_EVERY_S = 0.0\n"
+        "from fractaljax.engine import cohort, plan; from fractaljax.families import search\n"
+        "plan.prepare('float64', devices=2); cohort.SAVE_EVERY_S = 0.0\n"
         "tree = yaml.safe_load(Path(sys.argv[1]).read_text())\n"
-        "print('began', flush=True)\n"
-        "search.search(parse_study(tree, 'small'), Path(sys.argv[2]))\n"
+        "look = lambda _: print('look', flush=True)\n"
+        "search.search(parse_study(tree, 'small'), Path(sys.argv[2]), on_look=look)\n"
     )
     file, out = tmp_path / "study.yaml", tmp_path / "search"
     file.write_text(yaml.safe_dump(TREE, sort_keys=False))
-    command = [sys.executable, "-c", script, str(file), str(out)]
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
-    kills, deadline = 0, time.monotonic() + 240
-    for wait in (4.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 1e9):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
-        assert process.stdout.readline() == b"began\n"
-        try:
-            code = process.wait(min(wait, deadline - time.monotonic()))
-            assert code == 0
-            break
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-    assert kills >= 1 and not list(out.rglob("running.npz"))
+    for looks in (1, 2, 3, 5):
+        process = Command([file, out], script=script)
+        for _ in range(looks):
+            assert process.line() == "look\n"
+        process.kill()
+        assert process.ended().code == -signal.SIGKILL, "it ended before it was killed"
+    assert Command([file, out], script=script).ended().code == 0
+    assert not list(out.rglob("running.npz"))
     search_report(out)
     assert content(out) == content(run / "search")
 

@@ -2,15 +2,12 @@
 
 import dataclasses
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from decimal import Decimal
 
 import numpy as np
 import pytest
+from commands import Command, run
 
 import fractaljax as fj
 from fractaljax.errors import FractaljaxError
@@ -173,16 +170,16 @@ def test_a_killed_zoom_goes_on_and_ends_the_same(made, tmp_path):
 
     (tmp_path / "config.yaml").write_text(config.dump(SPEC, WINDOW))
     out = tmp_path / "zoom"
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "config.yaml"), str(out)]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    words = [tmp_path / "config.yaml", out]
+    first = Command(words, script=SCRIPT)
     for _ in range(14):  # nine tiles a level: in the middle of the second
-        assert first.stdout.readline() == "tile\n"
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait()
+        assert first.line() == "tile\n"
+    first.kill()
+    first.ended()
     before = {p: p.stat().st_mtime_ns for p in out.glob("level_*/field/measure/c/*/*")}
     assert len(before) >= 13
     time.sleep(0.05)
-    subprocess.run(command, check=True, capture_output=True)
+    assert run(words, script=SCRIPT).code == 0
     again = open_zoom(out)
     for one, other in zip(made.levels, again.levels, strict=True):
         np.testing.assert_array_equal(one["measure"], other["measure"])

@@ -2,29 +2,22 @@
 
 import contextlib
 import fcntl
-import functools
 import json
-import multiprocessing
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import NamedTuple
 
-import child
 import pytest
 import works
-from child import World
+from commands import Command, Ended, run
 from works import Pieces, Work
 
 SEED = int(os.environ.get("FRACTALJAX_FAULTS_SEED", "20261126"))
 TALLY = "FRACTALJAX_FAULTS"  # a file that gets a line for every fault that is injected
-WAIT_S = 500.0  # less than a test may take
-FORKED = multiprocessing.get_context("forkserver")
 
 
 def scan_first(verbs: Iterable[str]) -> list:
@@ -35,54 +28,6 @@ def scan_first(verbs: Iterable[str]) -> list:
 VERBS = scan_first(works.READ)
 
 
-class Ended(NamedTuple):
-    """A command that ended."""
-
-    code: int  # negative: by this signal
-    said: str  # standard output
-    told: str  # standard error
-
-
-class Command:
-    """A command that runs in a process of its own."""
-
-    def __init__(self, words: list[str], world: World | None = None):
-        self._place = Path(tempfile.mkdtemp())
-        self._place.chmod(0o777)  # the process may be another user's
-        self._said, self._told = self._place / "said", self._place / "told"
-        arguments = (words, self._said, self._told, world or World())
-        _serve()
-        self._process = FORKED.Process(target=child.run, args=arguments, daemon=True)
-        self._process.start()
-
-    def running(self) -> bool:
-        return self._process.is_alive()
-
-    def kill(self) -> None:
-        """`kill -9`."""
-        self._process.kill()
-
-    def ended(self) -> Ended:
-        """Waits for its end."""
-        self._process.join(WAIT_S)
-        assert not self.running(), "a command hangs"
-        streams = [f.read_text() if f.exists() else "" for f in (self._said, self._told)]
-        shutil.rmtree(self._place)
-        return Ended(self._process.exitcode or 0, *streams)
-
-
-@functools.cache
-def _serve() -> None:
-    """Starts the server that commands are forked from, with everything imported."""
-    FORKED.set_forkserver_preload(["child"])
-    before = os.environ.get("PYTHONPATH", "")
-    try:  # it finds modules by this alone
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), before])
-        forkserver.ensure_running()
-    finally:
-        os.environ["PYTHONPATH"] = before
-
-
 class Calm(NamedTuple):
     """A command that nothing disturbed."""
 
@@ -91,11 +36,6 @@ class Calm(NamedTuple):
     found: dict[str, bytes]
     began: float  # s until its folder was there
     seconds: float  # s in all
-
-
-def run(words: list[str], world: World | None = None) -> Ended:
-    """A command from its beginning to its end."""
-    return Command(words, world).ended()
 
 
 def calm(work: Work, out: Path) -> Calm:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import works
 import yaml
-from child import World
-from harness import SEED, completed, one_line, run, tally, wrong
+from commands import World, run
+from harness import SEED, completed, one_line, tally, wrong
 
 import fractaljax as fj
 from fractaljax.errors import FractaljaxError

@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 import pytest
-from child import World
-from harness import SEED, VERBS, Command, completed, lost, run, tally, wrong
+from commands import Command, World, run
+from harness import SEED, VERBS, completed, lost, tally, wrong
 
 from fractaljax import load_sweep
 from fractaljax.store import table

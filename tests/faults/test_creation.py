@@ -1,12 +1,8 @@
 """Killed at any operation of beginning a store, and stopped by Ctrl-C."""
 
-import signal
-import subprocess
-import sys
-import time
-
 import pytest
 import works
+from commands import Command, run
 from harness import completed, tally
 
 import fractaljax as fj
@@ -68,10 +64,9 @@ for overwrite in (False, True):
 def test_killed_at_any_operation_of_beginning_a_store(tmp_path):
     """Every moment in turn at which a folder is made, filled, moved or thrown away."""
     config = works.work("scan", tmp_path).source
-    words = [sys.executable, "-W", "ignore", "-c", CREATION, config, tmp_path]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    fresh, overwritten = map(int, done.stdout.split())
+    ended = run([config, tmp_path], script=CREATION)
+    assert ended.code == 0, ended.told
+    fresh, overwritten = map(int, ended.said.split())
     assert 5 < fresh < 100 and fresh < overwritten < 199
     tally("kill -9", "every operation that begins a store", fresh + overwritten)
 
@@ -79,17 +74,13 @@ def test_killed_at_any_operation_of_beginning_a_store(tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_ends_after_the_running_tile_and_the_same_command_goes_on(undisturbed, tmp_path):
     whole, out = undisturbed("scan"), tmp_path / "result"
-    words = [sys.executable, "-m", "fractaljax.cli", *whole.work.words(out)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 120
-    while not whole.work.finished(out) and process.poll() is None:
-        assert time.monotonic() < until, "no tile within two minutes"
-        time.sleep(0.002)
-    process.send_signal(signal.SIGINT)
-    printed, err = process.communicate(timeout=120)
-    assert process.returncode == 130 and printed == ""
-    lines = err.splitlines()
-    assert len(lines) == 2 and "after this tile" in lines[0] and "goes on" in lines[1], err
+    command = Command(whole.work.words(out))
+    command.until(lambda: whole.work.finished(out))
+    command.interrupt()
+    ended = command.ended()
+    assert ended.code == 130 and ended.said == ""
+    lines = ended.told.splitlines()
+    assert len(lines) == 2 and "after this tile" in lines[0] and "goes on" in lines[1], ended.told
     kept = whole.work.finished(out)
     done = fj.open(out).provenance["pixels"] // 4
     assert 2 * done == len(kept)  # its last tile is whole, and told in its record

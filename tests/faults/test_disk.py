@@ -5,8 +5,8 @@ import contextlib
 import random
 
 import pytest
-from child import World
-from harness import SEED, VERBS, completed, mounted, one_line, remounted, run, tally
+from commands import World, run
+from harness import SEED, VERBS, completed, mounted, one_line, remounted, tally
 
 pytestmark = pytest.mark.slow
 

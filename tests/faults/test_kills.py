@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import works
-from harness import SEED, Calm, Command, completed, lost, tally
+from commands import Command
+from harness import SEED, Calm, completed, lost, tally
 
 KILLS = int(os.environ.get("FRACTALJAX_FAULTS_KILLS", "100"))  # of the long form, over all verbs
 CHAIN = 4  # kills of one folder before its command may end

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import works
 import yaml
-from child import World
-from harness import Ended, lost, one_line, run, scan_first, tally
+from commands import Ended, World, run
+from harness import lost, one_line, scan_first, tally
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from child import World
-from harness import VERBS, Command, completed, lost, one_line, run, tally, wrong
+from commands import Command, World, run
+from harness import VERBS, completed, lost, one_line, tally, wrong
 
 pytestmark = pytest.mark.slow
 

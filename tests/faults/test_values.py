@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import works
 import yaml
-from harness import one_line, run, tally
+from commands import run
+from harness import one_line, tally
 
 import fractaljax as fj
 from fractaljax.config import load_plugins

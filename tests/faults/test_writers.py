@@ -1,8 +1,8 @@
 """Two processes at the same work in one folder: both end, and nothing is trained twice."""
 
 import pytest
-from child import World
-from harness import VERBS, Command, run, tally, wrong
+from commands import Command, World, run
+from harness import VERBS, tally, wrong
 
 pytestmark = pytest.mark.slow
 

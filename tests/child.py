@@ -1,4 +1,4 @@
-"""One command in a process of its own that has imported everything already.
+"""One command or script in a process of its own that has imported everything already.
 
 The server that `multiprocessing` forks from imports this module once; JAX starts its backend in the
 forked process only. So a command costs what it does and not what it imports, and can be killed
@@ -9,9 +9,12 @@ import importlib
 import os
 import pkgutil
 import resource
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +34,16 @@ PRELOADED = (matplotlib.pyplot, optax, sklearn.datasets)
 ROOMS = ("cli", "families", "store", "view", "parts", "engine")
 
 
+class Job(NamedTuple):
+    """What a process has to do."""
+
+    words: list[str]  # what follows its name
+    script: str  # empty: the words are a command of fractaljax
+    environment: dict[str, str]
+    said: Path  # gets standard output
+    told: Path  # gets standard error
+
+
 class World(NamedTuple):
     """The conditions a command runs under."""
 
@@ -41,6 +54,7 @@ class World(NamedTuple):
     file_size: int | None = None  # bytes that no file may exceed
     before: tuple[str, ...] = ()  # a command that is run before the limits hold
     counted: Path | None = None  # a file that gets a line for everything that is trained
+    terminal: bool = False  # of its own: it and what it starts are one group
 
 
 def preload() -> None:
@@ -52,31 +66,41 @@ def preload() -> None:
                 importlib.import_module(f"{package.__name__}.{module.name}")
 
 
-def run(words: Sequence[str], said: Path, told: Path, world: World) -> None:
-    """Runs a command and ends the process with its exit code.
+def run(job: Job, asked: Connection, world: World) -> None:
+    """Does a job and ends the process with its exit code.
 
     Args:
-        said, told: files for what it prints and what it says besides.
+        asked: what it reads as standard input.
     """
-    for stream, path in ((1, said), (2, told)):
+    os.dup2(asked.fileno(), 0)
+    sys.stdin = open(0)  # noqa: SIM115 (as long as the process)
+    for stream, path in ((1, job.said), (2, job.told)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), stream)
+    os.environ.clear()
+    os.environ.update(job.environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     enter(world)
+    sys.argv = ["-c" if job.script else "fractaljax", *job.words]
     try:
-        code = fractaljax.cli.main(list(words))
+        if job.script:
+            exec(compile(job.script, "<script>", "exec"), {"__name__": "__main__"})
+            code = 0
+        else:
+            code = fractaljax.cli.main(job.words)
     except SystemExit as left:
         code = left.code
     except BaseException:
-        import traceback
-
         traceback.print_exc()
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else 1)
+    os._exit(code or 0)
 
 
 def enter(world: World) -> None:
     """Makes the conditions those of this process."""
+    if world.terminal:
+        os.setsid()
     if world.before:
         fractaljax.cli.main(list(world.before))
         os.ftruncate(1, 0)
