@@ -28,7 +28,7 @@ class Codec(NamedTuple):
 
     Args:
         suffixes: file names it goes into; the first is the default.
-        encode: arguments of ffmpeg for a segment, which is an MP4 file.
+        encode: arguments of ffmpeg for a segment.
         join: arguments that make the whole of the segments.
         even: whether both sides must be even.
         side, fps: the largest that the format takes.
@@ -42,6 +42,11 @@ class Codec(NamedTuple):
     side: int
     fps: float
     players: str
+
+    @property
+    def segment(self) -> str:
+        """Suffix of a segment: ffmpeg 5.1 puts FFV1 into MOV and not into MP4."""
+        return ".mov" if self.encode == _LOSSLESS else ".mp4"
 
 
 def _yuv(pixels: str, *encoder: str) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ def save_video(
     with _folder(path, _digest(zoom, reading, look)) as work:
         _warn(view)
         _Maker(zoom, view, look, overlay, parts, on_frame).segments(work)
-        files = [_segment(work, k) for k in range(len(parts))]
+        files = [_segment(work, k, CODECS[name]) for k in range(len(parts))]
         whole = work / f"whole{path.suffix.lower()}"
         join(whole, files, CODECS[name], _notes(zoom, look))
         try:
@@ -259,8 +259,8 @@ def _claim(lock: int, path: Path) -> None:
         raise FractaljaxError(f"{path}: another process is making this video") from None
 
 
-def _segment(work: Path, number: int) -> Path:
-    return work / f"segment_{number:04d}.mp4"
+def _segment(work: Path, number: int, codec: Codec) -> Path:
+    return work / f"segment_{number:04d}{codec.segment}"
 
 
 class _Maker:
@@ -282,14 +282,14 @@ class _Maker:
 
     def segments(self, work: Path) -> None:
         codec = CODECS[self._look["codec"]]
-        todo = [k for k in range(len(self._parts)) if not _segment(work, k).exists()]
+        todo = [k for k in range(len(self._parts)) if not _segment(work, k, codec).exists()]
         self._left = sum(len(self._parts[k]) for k in todo)
         self._start = time.monotonic()
         with ThreadPoolExecutor(min(os.cpu_count() or 1, _WORKERS)) as pool:
             for k in todo:
                 frames = self._frames(k, pool)
                 size = (self._view.width, self._view.height)
-                encode(_segment(work, k), frames, size, self._look["fps"], codec)
+                encode(_segment(work, k, codec), frames, size, self._look["fps"], codec)
 
     def _frames(self, level: int, pool: ThreadPoolExecutor) -> Iterator[np.ndarray]:
         fields = (self._zoom.levels[level], self._zoom.levels[level + 1])
