@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs audit clean
+.PHONY: demo test check unit lint types docs audit clean
 
 demo: $(VENV)/installed
 	$(BIN)/fractaljax scan configs/paper/tanh.yaml --only demo --out outputs/demo
@@ -12,9 +12,21 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
 
+# what one runs before every commit: seconds, not minutes
+check: $(VENV)/installed-dev
+	@$(MAKE) --no-print-directory --output-sync -j 2 lint unit
+
+unit: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow and not long and not child" \
+	  --deselect tests/laws/test_laws.py::test_parts_keep \
+	  --deselect tests/laws/test_laws.py::test_every_axis
+
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory types
+
+types: $(VENV)/installed-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/installed-dev

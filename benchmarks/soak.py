@@ -219,9 +219,13 @@ def compiled(url: str) -> None:
             http.get(f"/api/maps/{made.json()['id']}/tiles/6/0/0").raise_for_status()
 
 
-def soak(clients: int, minutes: float, folder: Path) -> Soak:
-    """Runs it: a server process, and so many clients for so long."""
-    with server("demo", str(folder / "maps"), str(folder / "cache")) as (process, url, _):
+def soak(clients: int, minutes: float, folder: Path, cache: str) -> Soak:
+    """Runs it: a server process, and so many clients for so long.
+
+    Args:
+        cache: where the server keeps what it compiles.
+    """
+    with server("demo", str(folder / "maps"), cache) as (process, url, _):
         name = httpx.get(f"{url}/api/start", timeout=TIMEOUT_S).json()["map"]["id"]
         compiled(url)
         began = time.monotonic()
@@ -267,7 +271,8 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=50)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fractaljax-soak-") as folder:
-        print(table(soak(arguments.clients, arguments.minutes, Path(folder))))
+        found = soak(arguments.clients, arguments.minutes, Path(folder), f"{folder}/cache")
+        print(table(found))
 
 
 if __name__ == "__main__":

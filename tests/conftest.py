@@ -24,6 +24,19 @@ from fractaljax.registry import ROLES
 prepare("float64", devices=2)
 
 
+STARTERS = ("commands", "multiprocessing", "subprocess")  # modules
+ROOMS_OF_PROCESSES = {"benchmarks", "cluster", "explorer", "faults"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of modules that start processes."""
+    for item in items:
+        names = vars(getattr(item, "module", None) or pytest).values()
+        homes = {getattr(v, "__module__", getattr(v, "__name__", "")) for v in names}
+        if homes & {*STARTERS} or ROOMS_OF_PROCESSES & {*item.path.parts}:
+            item.add_marker(pytest.mark.child)
+
+
 @pytest.fixture(scope="session")
 def room(tmp_path_factory) -> Path:
     """A folder for what all processes of this run share."""

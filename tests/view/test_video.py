@@ -286,6 +286,14 @@ def interrupted(zoom, path, after, **look):
         save_video(zoom, path, on_frame=stop, **look)
 
 
+def test_segments_without_loss_go_where_every_ffmpeg_puts_them(tmp_path):
+    """ffmpeg 5.1.9: "Could not find tag for codec ffv1" in MP4."""
+    look = {"fps": 10, "seconds_per_level": 1, "size": (64, 36)}
+    interrupted(make_zoom(tmp_path, levels=3), tmp_path / "a.mkv", 25, **look, codec="ffv1")
+    (work,) = tmp_path.iterdir()
+    assert os.listdir(work) == ["segment_0000.mov"]
+
+
 def test_a_stopped_run_goes_on_at_the_segment_it_was_in(tmp_path):
     zoom = make_zoom(tmp_path, levels=5)
     look = {"fps": 10, "seconds_per_level": 1, "size": (64, 36), "labels": True}
