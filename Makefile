@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
 
-# what one runs before every commit: seconds, not minutes
+# what one runs before every commit
 check: $(VENV)/installed-dev
 	@$(MAKE) --no-print-directory --output-sync -j 2 lint unit
 
