@@ -1,11 +1,14 @@
 """How long does a user wait before and around the training itself?
 
-    python benchmarks/startup.py
+    python benchmarks/startup.py [--beside PYTHON] [--runs 5]
 
-Wall time of whole processes, from the shell's point of view: `fractaljax --help`, and a scan of
-the overview of `tanh` at 64 x 64 networks and 100 steps, with nothing in the cache folder and with
-the compiled program already there. A cold run has a new, empty cache folder; on Linux matplotlib
-keeps its list of fonts below it too, and makes it again.
+Whole processes, as the shell sees them: wall time, and CPU time with that of their children. Each
+verb that trains does little, so that what is measured is import, tracing, compilation and files.
+A cold run has a new, empty cache folder; the warm run after it has what the cold one left there. On
+Linux matplotlib keeps its list of fonts below it too, and makes it again.
+
+With `--beside` every process is followed by the same one of another build, in turn: PYTHON is the
+interpreter of an environment where that build is installed.
 
 RESULT (two cores of an Intel Xeon (AVX-512, virtual), 22 November 2026):
 
@@ -14,6 +17,7 @@ RESULT (two cores of an Intel Xeon (AVX-512, virtual), 22 November 2026):
     scan, warm     6.62 s   (6.26 to 10.52, 5 runs)
 """
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -21,37 +25,90 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
-CONFIG = Path(__file__).parent.parent / "configs" / "paper" / "tanh.yaml"
-COMMAND = [sys.executable, "-m", "fractaljax.cli"]
-SCAN = ["scan", str(CONFIG), "steps=100", "window.resolution=64", "--only", "overview"]
-RUNS = 5
+CONFIGS = Path(__file__).parent.parent / "configs"
+COMMANDS = {
+    "scan": ["paper/tanh.yaml", "steps=100", "window.resolution=64", "--only", "overview"],
+    "sweep": ["dynamics/gph.yaml", "batch_seed=0..16", "training.batch_size=5", "max_steps=250"],
+    "search": [
+        *("transfer/digits.yaml", "architectures=[[8],[6,6]]", "epochs=8"),
+        *("search.trials=3", "retrain.seeds=[1,2]"),
+    ],
+    "grow": ["growth/patched_density.yaml", "seeds=2", "epochs=6"],
+}
 
 
-def seconds(arguments: list[str], cache: str) -> float:
-    """Wall time of one process that uses this cache folder."""
+class Waited(NamedTuple):
+    """What a process took."""
+
+    wall: float  # s
+    cpu: float  # s, with its children
+
+
+def waited(python: str, words: list[str], cache: str) -> Waited:
+    """One process that uses this cache folder."""
     clock = time.perf_counter()
-    subprocess.run(
-        [*COMMAND, *arguments],
+    process = subprocess.Popen(
+        [python, "-P", "-m", "fractaljax.cli", *words],
         env=os.environ | {"XDG_CACHE_HOME": cache},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        check=True,
     )
-    return time.perf_counter() - clock
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{python} -P -m fractaljax.cli {' '.join(words)}: ended with {status}")
+    return Waited(time.perf_counter() - clock, used.ru_utime + used.ru_stime)
+
+
+def measured(builds: list[str], runs: int) -> dict[tuple[str, str], list[Waited]]:
+    """`(row, interpreter)` -> one entry a run, of all interpreters in turn."""
+    found: dict[tuple[str, str], list[Waited]] = {}
+    for _ in range(runs):
+        for build in builds:
+            with tempfile.TemporaryDirectory() as cache:
+                found.setdefault(("--help", build), []).append(waited(build, ["--help"], cache))
+        for verb, (config, *options) in COMMANDS.items():
+            with tempfile.TemporaryDirectory() as folder:
+                for state in ("cold", "warm"):
+                    for number, build in enumerate(builds):
+                        out = f"{folder}/{state}-{number}"
+                        words = [verb, str(CONFIGS / config), *options, "--out", out]
+                        took = waited(build, words, f"{folder}/cache-{number}")
+                        found.setdefault((f"{verb}, {state}", build), []).append(took)
+    return found
+
+
+def table(found: dict[tuple[str, str], list[Waited]], builds: list[str]) -> str:
+    """A line a row: seconds, and with two builds the ratio of the first to the second."""
+    lines = []
+    for row in dict.fromkeys(row for row, _ in found):
+        walls, cpus = ([[took[i] for took in found[row, b]] for b in builds] for i in (0, 1))
+        line = f"{row:14}{_middle(walls[0])} s wall {_middle(cpus[0])} s CPU"
+        if len(builds) > 1:
+            ratios = [_ratio(*walls), _ratio(*cpus)]
+            line += f"   beside {_middle(walls[1])} wall {_middle(cpus[1])} CPU"
+            line += f"   ratio {ratios[0]:.2f} wall {ratios[1]:.2f} CPU"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _middle(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds):6.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
+
+
+def _ratio(ours: list[float], others: list[float]) -> float:
+    """The middle of the ratios of runs that stood side by side."""
+    return statistics.median(a / b for a, b in zip(ours, others, strict=True))
 
 
 def main() -> None:
-    waits: dict[str, list[float]] = {"--help": [], "scan, cold": [], "scan, warm": []}
-    for _ in range(RUNS):
-        with tempfile.TemporaryDirectory() as folder:
-            scan = [*SCAN, "--out", f"{folder}/result", "--overwrite"]
-            waits["--help"].append(seconds(["--help"], folder))
-            waits["scan, cold"].append(seconds(scan, folder))
-            waits["scan, warm"].append(seconds(scan, folder))
-    for name, found in waits.items():
-        middle = statistics.median(found)
-        print(f"{name:12}{middle:7.2f} s   ({min(found):.2f} to {max(found):.2f}, {RUNS} runs)")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--beside", metavar="PYTHON", help="of an environment of another build")
+    parser.add_argument("--runs", type=int, default=5)
+    asked = parser.parse_args()
+    builds = [sys.executable, *([asked.beside] if asked.beside else [])]
+    print(table(measured(builds, asked.runs), builds))
 
 
 if __name__ == "__main__":

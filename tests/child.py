@@ -29,6 +29,7 @@ import fractaljax.cli
 import fractaljax.store.ledger
 import fractaljax.store.table
 from fractaljax.engine import cohort
+from fractaljax.families import sweep
 
 PRELOADED = (matplotlib.pyplot, optax, sklearn.datasets)
 ROOMS = ("cli", "families", "store", "view", "parts", "engine")
@@ -55,6 +56,7 @@ class World(NamedTuple):
     before: tuple[str, ...] = ()  # a command that is run before the limits hold
     counted: Path | None = None  # a file that gets a line for everything that is trained
     terminal: bool = False  # of its own: it and what it starts are one group
+    careful: bool = False  # saves what it has as often as it can
 
 
 def preload() -> None:
@@ -105,6 +107,8 @@ def enter(world: World) -> None:
         fractaljax.cli.main(list(world.before))
         os.ftruncate(1, 0)
         os.ftruncate(2, 0)
+    if world.careful:
+        cohort.SAVE_EVERY_S, sweep.PART_WORK = 0.0, 1
     if world.counted:
         _count(world.counted)
     if world.clock or world.clock_step:

@@ -29,12 +29,15 @@ ROOMS_OF_PROCESSES = {"benchmarks", "cluster", "explorer", "faults"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests of modules that start processes."""
+    """Marks the tests of modules that start processes; modules that take long come first, so that
+    no worker has a long test left when the others are done."""
     for item in items:
         names = vars(getattr(item, "module", None) or pytest).values()
         homes = {getattr(v, "__module__", getattr(v, "__name__", "")) for v in names}
         if homes & {*STARTERS} or ROOMS_OF_PROCESSES & {*item.path.parts}:
             item.add_marker(pytest.mark.child)
+    long = {(item.path, mark.name) for item in items for mark in item.iter_markers()}
+    items.sort(key=lambda item: -sum((item.path, name) in long for name in ("slow", "child")))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import commands
 import numpy as np
 import pytest
 import yaml
-from commands import Command
+from commands import Command, World
 
 from fractaljax import cli
 from fractaljax.store import study_folder as files
@@ -15,13 +15,6 @@ from fractaljax.store import study_folder as files
 DIGITS = str(Path(__file__).parents[1] / "configs" / "transfer" / "digits.yaml")
 SMALL = ["architectures=[[8],[6,6]]", "epochs=8", "search.trials=3"]
 SMALL += ["retrain.seeds=[1,2]", "transfer.seeds=[1,2]"]
-SAVING = """
-import sys
-from fractaljax import cli
-from fractaljax.engine import cohort
-cohort.SAVE_EVERY_S = 0.0  # at every look
-sys.exit(cli.main(sys.argv[1:]))
-"""
 PICTURES = {
     "search": ["search_test_loss_over_seeds", "budget_curve", "rank_correlation"],
     "transfer": ["transfer_test_loss", "regret_matrix_mean", "relative_regret_matrix"],
@@ -113,7 +106,7 @@ def test_killed_in_the_middle_a_run_is_resumed_with_the_same_bits(run, tmp_path)
 @pytest.mark.slow
 def test_interrupted_it_ends_after_a_look_and_goes_on(tmp_path):
     endless = ["epochs=100000", "stopping.patience=100000", "--out", tmp_path / "out"]
-    command = Command(["search", DIGITS, *SMALL, *endless], script=SAVING)
+    command = Command(["search", DIGITS, *SMALL, *endless], World(careful=True))
     command.until(lambda: list(tmp_path.glob("out/*/running.npz")))
     command.interrupt()
     code, _, err = command.ended()

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.types import Array, Data, Key, Stream
@@ -137,14 +138,23 @@ def shuffled(key: Key, places: Array, total: int) -> Array:
     them. This is a swap-or-not network (Hoang, Morris and Rogaway, CRYPTO 2012), a bijection of
     any range whatever its round function is: each round pairs up all numbers and swaps some.
     """
-    number = places.astype(jnp.uint32)
-    for i, (offset, salt) in enumerate(jax.random.bits(key, (ROUNDS, 2), jnp.uint32)):
+    # in primitives: of a short training, tracing what `jnp` makes of these lines is a large part
+    bits = jax.random.bits(key, (ROUNDS, 2), jnp.uint32)
+    number = lax.convert_element_type(places, jnp.uint32)
+    offsets = lax.rem(bits[:, 0], lax.full((ROUNDS,), total, jnp.uint32))
+    both = [lax.broadcast_in_dim(x, (ROUNDS, *number.shape), (0,)) for x in (offsets, bits[:, 1])]
+    whole, one, low, middle, first, second = (
+        lax.full(number.shape, n, jnp.uint32) for n in (total, 1, 13, 15, 0x9E3779B1, 0x85EBCA77)
+    )
+    for i in range(ROUNDS):
         if i % 8 == 0:  # all rounds in one kernel take jaxlib 0.12 for ever to compile
-            number = jax.lax.optimization_barrier(number)
-        partner = (offset % total + (total - number)) % total
-        mixed = (jnp.maximum(number, partner) ^ salt) * jnp.uint32(0x9E3779B1)
-        mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(0x85EBCA77)
-        number = jnp.where((mixed ^ (mixed >> 13)) & 1 == 1, partner, number)
+            number = lax.optimization_barrier(number)
+        offset, salt = (lax.index_in_dim(x, i, keepdims=False) for x in both)
+        partner = lax.rem(lax.add(offset, lax.sub(whole, number)), whole)
+        mixed = lax.mul(lax.bitwise_xor(lax.max(number, partner), salt), first)
+        mixed = lax.mul(lax.bitwise_xor(mixed, lax.shift_right_logical(mixed, middle)), second)
+        mixed = lax.bitwise_xor(mixed, lax.shift_right_logical(mixed, low))
+        number = lax.select(lax.eq(lax.bitwise_and(mixed, one), one), partner, number)
     return number
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import shutil
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -391,30 +390,6 @@ def test_stopped_at_every_look_it_ends_with_the_same_bits(run, tmp_path):
     assert {k: v for k, v in told.items() if k != "search.yaml"} == (
         {k: v for k, v in expected.items() if k != "search.yaml"}
     )
-
-
-def test_killed_at_any_moment_it_ends_with_the_same_bits(run, tmp_path):
-    script = (
-        "import sys, yaml; from pathlib import Path\n"
-        "from fractaljax.config.study import parse_study\n"
-        "from fractaljax.engine import cohort, plan; from fractaljax.families import search\n"
-        "plan.prepare('float64', devices=2); cohort.SAVE_EVERY_S = 0.0\n"
-        "tree = yaml.safe_load(Path(sys.argv[1]).read_text())\n"
-        "look = lambda _: print('look', flush=True)\n"
-        "search.search(parse_study(tree, 'small'), Path(sys.argv[2]), on_look=look)\n"
-    )
-    file, out = tmp_path / "study.yaml", tmp_path / "search"
-    file.write_text(yaml.safe_dump(TREE, sort_keys=False))
-    for looks in (1, 2, 3, 5):
-        process = Command([file, out], script=script)
-        for _ in range(looks):
-            assert process.line() == "look\n"
-        process.kill()
-        assert process.ended().code == -signal.SIGKILL, "it ended before it was killed"
-    assert Command([file, out], script=script).ended().code == 0
-    assert not list(out.rglob("running.npz"))
-    search_report(out)
-    assert content(out) == content(run / "search")
 
 
 def test_what_was_kept_of_other_members_is_not_taken(run, tmp_path):

@@ -2,12 +2,10 @@
 
 import dataclasses
 import json
-import time
 from decimal import Decimal
 
 import numpy as np
 import pytest
-from commands import Command, run
 
 import fractaljax as fj
 from fractaljax.errors import FractaljaxError
@@ -150,40 +148,6 @@ def test_a_damaged_plan_and_a_missing_level_are_told(made, tmp_path):
     with pytest.raises(FractaljaxError, match="no level of this zoom is complete"):
         open_zoom(tmp_path)
     assert [f.window for f in open_levels(level_folder(made.path, 2))] == [made[2].window]
-
-
-SCRIPT = """
-import sys
-from decimal import Decimal
-import fractaljax as fj
-from fractaljax.families import zoom
-fj.prepare("float64")
-spec, window = fj.load(sys.argv[1])
-plan = zoom.plan(spec, window, center=(Decimal("1.31"), Decimal("1.77")), levels=4)
-zoom.run(plan, sys.argv[2], chunk=4, tile=8, on_tile=lambda *_: print("tile", flush=True))
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_zoom_goes_on_and_ends_the_same(made, tmp_path):
-    from fractaljax import config
-
-    (tmp_path / "config.yaml").write_text(config.dump(SPEC, WINDOW))
-    out = tmp_path / "zoom"
-    words = [tmp_path / "config.yaml", out]
-    first = Command(words, script=SCRIPT)
-    for _ in range(14):  # nine tiles a level: in the middle of the second
-        assert first.line() == "tile\n"
-    first.kill()
-    first.ended()
-    before = {p: p.stat().st_mtime_ns for p in out.glob("level_*/field/measure/c/*/*")}
-    assert len(before) >= 13
-    time.sleep(0.05)
-    assert run(words, script=SCRIPT).code == 0
-    again = open_zoom(out)
-    for one, other in zip(made.levels, again.levels, strict=True):
-        np.testing.assert_array_equal(one["measure"], other["measure"])
-    assert all(p.stat().st_mtime_ns == t for p, t in before.items())
 
 
 def test_the_way_holds_an_edge_at_every_level_and_can_be_taken_again(tmp_path):

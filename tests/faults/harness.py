@@ -28,38 +28,36 @@ def scan_first(verbs: Iterable[str]) -> list:
 VERBS = scan_first(works.READ)
 
 
+class Pace(NamedTuple):
+    """How long a command takes."""
+
+    began: float  # s until its folder was there
+    seconds: float  # s in all
+
+
 class Calm(NamedTuple):
     """A command that nothing disturbed."""
 
     work: Work
     out: Path
     found: dict[str, bytes]
-    began: float  # s until its folder was there
-    seconds: float  # s in all
+    pace: Pace
 
 
 def calm(work: Work, out: Path) -> Calm:
     """A command undisturbed: the first that asks runs it, for all processes of tests."""
-    pace = out.with_suffix(".pace")
+    kept = out.with_suffix(".pace")
     with open(out.with_suffix(".lock"), "w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
-        if not pace.exists():
-            ended = run(work.words(out))
+        if not kept.exists():
+            clock = time.monotonic()
+            command = Command(work.words(out))
+            command.until(out.exists)
+            began = time.monotonic() - clock
+            ended = command.ended()
             assert ended.code == 0, ended.told
-            pace.write_text(json.dumps(_paced(work, out.with_suffix(".again"))))
-    began, seconds = json.loads(pace.read_text())
-    return Calm(work, out, work.found(out), began, seconds)
-
-
-def _paced(work: Work, out: Path) -> tuple[float, float]:
-    """How long a command takes that finds everything compiled: `(began, seconds)` of `Calm`."""
-    clock = time.monotonic()
-    command = Command(work.words(out))
-    while not out.exists() and command.running():
-        time.sleep(0.001)
-    began = time.monotonic() - clock
-    command.ended()
-    return began, time.monotonic() - clock
+            kept.write_text(json.dumps((began, time.monotonic() - clock)))
+    return Calm(work, out, work.found(out), Pace(*json.loads(kept.read_text())))
 
 
 def lost(before: Pieces, after: Pieces) -> int:

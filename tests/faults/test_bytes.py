@@ -23,6 +23,15 @@ from fractaljax.store import open_levels, seals
 from fractaljax.store import study_folder as files
 
 KINDS = ["scan", "zoom", "sweep", "search", "transfer", "grow"]
+DAMAGED = {  # files of a study that hold what was trained
+    "search": [
+        "6/search_results.csv",
+        "4/best_hyperparameters.yaml",
+        "4/retrain/seed_2/weights.npz",
+    ],
+    "grow": ["arms/grown/members.csv"],
+    "transfer": ["targets/6.csv"],
+}
 FEW, MANY = [20], [pytest.param(1000, marks=pytest.mark.long)]
 AGAIN, OFTEN = [1], [pytest.param(8, marks=pytest.mark.long)]
 
@@ -157,24 +166,17 @@ def test_the_same_command_mends_or_tells_damage(undisturbed, tmp_path, kind, tim
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        ("search", "6/search_results.csv"),
-        ("search", "4/best_hyperparameters.yaml"),
-        ("search", "4/retrain/seed_2/weights.npz"),
-        ("grow", "arms/grown/members.csv"),
-        ("transfer", "targets/6.csv"),
-    ],
-)
-def test_what_a_study_finds_damaged_is_trained_again(undisturbed, tmp_path, kind, name):
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_what_a_study_finds_damaged_is_trained_again(undisturbed, tmp_path, kind):
     whole, out = undisturbed(kind), tmp_path / "result"
     shutil.copytree(whole.out, out)
-    content = bytearray((out / name).read_bytes())
-    content[len(content) // 2] ^= 1
-    (out / name).write_bytes(content)
-    assert seals.damaged(out) == [out / name]
-    tally("damaged files, same command", kind, 1, *completed(whole, out, {}))
+    for name in DAMAGED[kind]:
+        content = bytearray((out / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (out / name).write_bytes(content)
+    assert {*seals.damaged(out)} == {out / name for name in DAMAGED[kind]}
+    injected = len(DAMAGED[kind])
+    tally("damaged files, same command", kind, injected, *completed(whole, out, {}))
 
 
 @pytest.mark.slow

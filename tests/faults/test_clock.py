@@ -27,9 +27,8 @@ def test_a_clock_that_jumps_changes_nothing(undisturbed, tmp_path, verb):
     for jump in jumps:
         step = chance.choice((-DAY, DAY))  # and at every look within the run
         command = Command(whole.work.words(out), World(clock=jump, clock_step=step))
-        while command.running() and not out.exists():
-            time.sleep(0.001)
-        time.sleep(0.5 * chance.random() * (whole.seconds - whole.began))
+        command.until(out.exists)
+        time.sleep(0.5 * chance.random() * (whole.pace.seconds - whole.pace.began))
         command.kill()
         command.ended()
         gone += lost(before, whole.work.finished(out))

@@ -1,9 +1,8 @@
 """Who may import whom (CONTRIBUTING, "Rooms"): the architecture is a failing test."""
 
 import ast
+import functools
 from pathlib import Path
-
-import pytest
 
 import fractaljax
 
@@ -124,7 +123,6 @@ ENGINE_ONLY = {
     "value_and_grad",
     "grad",
 }
-FILES = sorted(ROOT.rglob("*.py"))
 
 
 def imported(tree: ast.AST) -> list[str]:
@@ -139,20 +137,28 @@ def imported(tree: ast.AST) -> list[str]:
     return [m.removeprefix("fractaljax.") for m in found if m.startswith("fractaljax.")]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_rooms_import_only_what_they_may(path):
-    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    others = {m.split(".")[0] for m in imported(ast.parse(path.read_text()))} - {room}
-    assert others <= ALLOWED[room], f"{room} imports {others - ALLOWED[room]}"
+@functools.cache
+def trees() -> dict[Path, ast.AST]:
+    """Every source of the package, by its place in it."""
+    return {path.relative_to(ROOT): ast.parse(path.read_text()) for path in ROOT.rglob("*.py")}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_only_the_engine_transforms(path):
-    """vmap, loops, jit and gradients live in the engine (and in the laws, which test it)."""
-    if path.relative_to(ROOT).parts[0] in ("engine", "laws.py"):
-        return
-    tree = ast.parse(path.read_text())
-    used = {
+def room(path: Path) -> str:
+    return path.parts[0].removesuffix(".py")
+
+
+def test_rooms_import_only_what_they_may():
+    assert len(trees()) > 200
+    offenders = {}
+    for path, tree in trees().items():
+        others = {module.split(".")[0] for module in imported(tree)} - {room(path)}
+        offenders[str(path)] = others - ALLOWED[room(path)]
+    assert not {path: others for path, others in offenders.items() if others}
+
+
+def transforms(tree: ast.AST) -> set[str]:
+    """What JAX transforms or loops with, and is used here."""
+    return {
         node.attr
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
@@ -160,12 +166,17 @@ def test_only_the_engine_transforms(path):
         and isinstance(node.value, ast.Name | ast.Attribute)
         and ast.unparse(node.value) in ("jax", "jax.lax", "lax")
     }
-    assert not used, f"{path.name} uses {used}"
+
+
+def test_only_the_engine_transforms():
+    """vmap, loops, jit and gradients live in the engine (and in the laws, which test it)."""
+    used = {path: transforms(tree) for path, tree in trees().items()}
+    assert {room(path) for path, found in used.items() if found} == {"engine", "laws"}, used
 
 
 def test_registered_parts_do_not_import_each_other():
     registered = {p.stem for p in (ROOT / "parts").glob("*.py") if "@register(" in p.read_text()}
     for name in registered:
-        uses = imported(ast.parse((ROOT / "parts" / f"{name}.py").read_text()))
+        uses = imported(trees()[Path("parts") / f"{name}.py"])
         others = {m.split(".")[1] for m in uses if m.startswith("parts.")} - {name}
         assert not others & registered, f"parts/{name}.py imports {others & registered}"
