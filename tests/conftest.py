@@ -1,5 +1,6 @@
 """Two CPU devices, either precision, and compiled programs that are kept from run to run."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -18,10 +19,12 @@ if not os.environ.get("PYTEST_XDIST_WORKER"):
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 from fractaljax import registry
+from fractaljax.cli import COLLECT_EVERY
 from fractaljax.families.fractal import prepare
 from fractaljax.registry import ROLES
 
 prepare("float64", devices=2)
+gc.set_threshold(COLLECT_EVERY)  # as the command line does
 
 
 STARTERS = ("commands", "multiprocessing", "subprocess")  # modules

@@ -113,16 +113,13 @@ def test_the_smallest_network_that_learns(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_an_agenda_runs_the_highest_first_and_survives_a_kill(small, tmp_path):
-    out = tmp_path / "out"
+def test_an_agenda_runs_the_highest_first_and_survives_a_kill(tmp_path):
+    scan = tmp_path / "scan.yaml"
+    scan.write_text("steps: 100\nwindow: {resolution: 8}\n")
     entries = [
-        {"name": "low", "run": f"grow {small} seeds=1 epochs=2 --out {out / 'low'}"},
-        {"name": "bad", "run": "grow nowhere.yaml", "priority": 3},
-        {
-            "name": "high",
-            "run": f"grow {small} seeds=1 epochs=3 --out {out / 'high'}",
-            "priority": 2,
-        },
+        {"name": "low", "run": f"scan {scan} steps=10 --out {tmp_path / 'low'}"},
+        {"name": "bad", "run": "scan nowhere.yaml", "priority": 3},
+        {"name": "high", "run": f"scan {scan} --out {tmp_path / 'high'}", "priority": 2},
     ]
     agenda = tmp_path / "agenda.yaml"
     agenda.write_text(yaml.safe_dump(entries))

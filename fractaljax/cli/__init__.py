@@ -1,5 +1,6 @@
 """The command line: one verb a question. Nothing heavy is imported before it is needed."""
 
+import gc
 import logging
 import sys
 from collections.abc import Sequence
@@ -7,9 +8,12 @@ from collections.abc import Sequence
 from fractaljax.cli.arguments import parse
 from fractaljax.errors import FractaljaxError
 
+COLLECT_EVERY = 50_000  # objects; of the millions that JAX makes while it traces, few are garbage
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code: 0, 2 for what the user can mend, 130 for Ctrl-C."""
+    gc.set_threshold(COLLECT_EVERY)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("jax", "absl", "orbax"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
