@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# a file of tests stays with one worker: what it trains once is trained once
+BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test check unit lint types docs audit clean
 
@@ -10,14 +12,14 @@ demo: $(VENV)/installed
 	@echo "The picture: outputs/demo/image.png   With axes: outputs/demo/figure.png"
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
+	$(BIN)/python -m pytest $(BESIDE) $(PYTEST)
 
 # what one runs before every commit
 check: $(VENV)/installed-dev
 	@$(MAKE) --no-print-directory --output-sync -j 2 lint unit
 
 unit: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow and not long and not child" \
+	$(BIN)/python -m pytest -q $(BESIDE) -m "not slow and not long and not child" \
 	  --ignore tests/oracles --ignore tests/test_golden_stores.py \
 	  --deselect tests/laws/test_laws.py::test_parts_keep \
 	  --deselect tests/laws/test_laws.py::test_every_axis

@@ -10,11 +10,19 @@ Linux matplotlib keeps its list of fonts below it too, and makes it again.
 With `--beside` every process is followed by the same one of another build, in turn: PYTHON is the
 interpreter of an environment where that build is installed.
 
-RESULT (two cores of an Intel Xeon (AVX-512, virtual), 22 November 2026):
+RESULT (two cores of an Intel Xeon (virtual), 29 November 2026, nothing else running; the other
+build is e8eddec, which kept only programs that took half a second to compile; 3 runs, of scan 4):
 
-    --help         0.05 s   (0.05 to 0.07, 5 runs)
-    scan, cold     6.71 s   (6.52 to 10.98, 5 runs)
-    scan, warm     6.62 s   (6.26 to 10.52, 5 runs)
+                   wall s   CPU s   e8eddec: wall s   CPU s   ratio of CPU
+    --help           0.09    0.09              0.08    0.08           1.01
+    scan, cold       4.23    5.17              4.42    5.35           0.98
+    scan, warm       2.83    3.14              4.17    5.09           0.60
+    sweep, cold      5.86    7.84              6.62    8.77           0.89
+    sweep, warm      2.63    2.90              4.74    5.74           0.50
+    search, cold    28.35   40.70             31.40   44.47           0.92
+    search, warm     8.93    9.26             14.55   16.60           0.55
+    grow, cold      60.65   88.41             65.89   95.85           0.93
+    grow, warm      18.59   19.59             26.74   30.46           0.64
 """
 
 import argparse
@@ -29,7 +37,7 @@ from typing import NamedTuple
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 COMMANDS = {
-    "scan": ["paper/tanh.yaml", "steps=100", "window.resolution=64", "--only", "overview"],
+    "scan": ["paper/tanh.yaml", "steps=100", "window.resolution=16", "--only", "overview"],
     "sweep": ["dynamics/gph.yaml", "batch_seed=0..16", "training.batch_size=5", "max_steps=250"],
     "search": [
         *("transfer/digits.yaml", "architectures=[[8],[6,6]]", "epochs=8"),

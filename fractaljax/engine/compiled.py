@@ -23,7 +23,7 @@ from pathlib import Path
 import jax
 from jaxlib.version import __version__ as jaxlib_version
 
-from fractaljax.engine import machine
+from fractaljax import machine
 
 log = logging.getLogger("fractaljax")
 LIMIT = 2**30  # bytes of all programs, of all versions of jaxlib together

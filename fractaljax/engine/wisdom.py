@@ -3,9 +3,10 @@
 import json
 import os
 import tempfile
+from pathlib import Path
 from typing import Any
 
-from fractaljax.engine import machine
+from fractaljax import machine
 
 
 def recall(key: str) -> dict[str, Any] | None:
@@ -16,10 +17,9 @@ def recall(key: str) -> dict[str, Any] | None:
 
 def remember(key: str, entry: dict[str, Any]) -> None:
     """Adds an entry; a cache that cannot be written only costs a new measurement."""
-    folder = machine.cache_folder()
-    if folder is None:
+    path = _file()
+    if path is None:
         return
-    path = folder / "wisdom.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
@@ -29,12 +29,18 @@ def remember(key: str, entry: dict[str, Any]) -> None:
         return
 
 
-def _entries() -> dict[str, Any]:
+def _file() -> Path | None:
+    """None for a user without a home."""
     folder = machine.cache_folder()
-    if folder is None:
+    return folder and folder / "wisdom.json"
+
+
+def _entries() -> dict[str, Any]:
+    path = _file()
+    if path is None:
         return {}
     try:
-        found = json.loads((folder / "wisdom.json").read_text())
+        found = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}  # never measured here, or damaged: it is measured again
     return found if isinstance(found, dict) else {}

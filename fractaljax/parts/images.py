@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fractaljax import machine
 from fractaljax.errors import FractaljaxError
 from fractaljax.parts import mnist
 
@@ -130,17 +131,16 @@ def _decoded(where: str, examples: Iterator[dict[str, Any]]) -> Images:
 
 def _cache_path(name: str, files: Sequence[Any]) -> Path | None:
     """None for a user without a home."""
+    folder = machine.cache_folder()
+    if folder is None:
+        return None
     digest = hashlib.sha256(name.encode())
     for file in files:
         digest.update(f"{file.skip} {file.take} ".encode())
         with open(file.filename, "rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
-    try:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:
-        return None
     readable = re.sub(r"[^A-Za-z0-9._]+", "-", name)
-    return root / "fractaljax" / "datasets" / f"{readable}-{digest.hexdigest()[:16]}.npz"
+    return folder / "datasets" / f"{readable}-{digest.hexdigest()[:16]}.npz"
 
 
 def _read_cache(path: Path) -> Images | None:

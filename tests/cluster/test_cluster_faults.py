@@ -8,6 +8,7 @@ import time
 
 import psutil
 import pytest
+from commands import Command, run
 
 import fractaljax as fj
 from fractaljax import cli
@@ -25,6 +26,7 @@ def command(config, out, where):
 
 
 def start(*words, **options):
+    """A driver with workers of its own: a process forked from the tests' server has no children."""
     return subprocess.Popen(
         [sys.executable, "-m", "fractaljax.cli", *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
@@ -46,6 +48,11 @@ def wait_for(out, tiles, process):
         time.sleep(0.01)
 
 
+def at_least(out, tiles):
+    """Whether so many tiles are finished, to be waited for."""
+    return lambda: len(finished(out)) >= 2 * tiles
+
+
 def check(out, undisturbed, before):
     after = finished(out)
     assert len(after) == 2 * TILES
@@ -55,13 +62,13 @@ def check(out, undisturbed, before):
 
 def test_a_killed_worker_costs_its_tile(processes, config, undisturbed, tmp_path):
     out = tmp_path / "out"
-    driver = start(*command(config, out, processes.file))
-    wait_for(out, 6, driver)
+    driver = Command(command(config, out, processes.file))
+    driver.until(at_least(out, 6))
     before = finished(out)
     processes.workers[0].kill()
     processes.add()
-    _, err = driver.communicate(timeout=240)
-    assert driver.returncode == 0, err
+    code, _, err = driver.ended()
+    assert code == 0, err
     assert "is gone; what it was at is handed out again" in err and "Traceback" not in err
     check(out, undisturbed, before)
     made = fj.open(out).provenance
@@ -73,36 +80,35 @@ def test_a_killed_driver_goes_on_and_so_does_one_whose_worker_died_too(
     processes, config, undisturbed, tmp_path
 ):
     out = tmp_path / "out"
-    driver = start(*command(config, out, processes.file))
-    wait_for(out, 6, driver)
+    driver = Command(command(config, out, processes.file))
+    driver.until(at_least(out, 6))
     driver.kill()
-    driver.communicate()
+    driver.ended()
     first = finished(out)
-    driver = start(*command(config, out, processes.file))
-    wait_for(out, len(first) // 2 + 6, driver)
+    driver = Command(command(config, out, processes.file))
+    driver.until(at_least(out, len(first) // 2 + 6))
     processes.workers[-1].kill()
     driver.kill()
-    driver.communicate()
+    driver.ended()
     processes.add()
     second = finished(out)
     assert {p: second[p] for p in first} == first, "a finished tile was written again"
     assert len(second) < 2 * TILES, "there was nothing left to go on with"
-    driver = start(*command(config, out, processes.file))
-    assert driver.wait(timeout=240) == 0, driver.communicate()
-    driver.communicate()
+    ended = run(command(config, out, processes.file))
+    assert ended.code == 0, ended.told
     check(out, undisturbed, second)
 
 
 def test_a_worker_that_stands_still_does_not_hold_the_end(processes, config, undisturbed, tmp_path):
     out = tmp_path / "out"
-    driver = start(*command(config, out, processes.file))
-    wait_for(out, 10, driver)
+    driver = Command(command(config, out, processes.file))
+    driver.until(at_least(out, 10))
     stopped = processes.workers[-1]
     stopped.send_signal(signal.SIGSTOP)
     try:
         before = finished(out)
-        assert driver.wait(timeout=120) == 0, driver.communicate()
-        driver.communicate()
+        ended = driver.ended()
+        assert ended.code == 0, ended.told
         check(out, undisturbed, before)
         whole = finished(out)
     finally:
@@ -113,11 +119,11 @@ def test_a_worker_that_stands_still_does_not_hold_the_end(processes, config, und
 
 def test_a_scheduler_that_dies_is_one_line(own, config, undisturbed, tmp_path):
     out = tmp_path / "out"
-    driver = start(*command(config, out, own.file))
-    wait_for(out, 2, driver)
+    driver = Command(command(config, out, own.file))
+    driver.until(at_least(out, 2))
     own.scheduler.kill()
-    _, err = driver.communicate(timeout=120)
-    assert driver.returncode == 2 and "the scheduler is gone" in err, err
+    code, _, err = driver.ended()
+    assert code == 2 and "the scheduler is gone" in err, err
     assert "Traceback" not in err, err
     own.close()
     before = finished(out)
@@ -161,18 +167,15 @@ def test_a_killed_driver_takes_its_own_workers_with_it(config, tmp_path):
 def test_a_worker_of_many_threads_is_left_out(processes, config, tmp_path):
     out = tmp_path / "out"
     wide = processes.add("--nthreads", "2", "--name", "wide")
-    driver = start(
-        *command(config, out, processes.file), "steps=10", "--cluster-resources", "GPU=1"
-    )
+    words = command(config, out, processes.file)
+    driver = Command([*words, "steps=10", "--cluster-resources", "GPU=1"])
     try:
-        seen = driver.stderr.readline() + driver.stderr.readline()
-        assert (
-            "it has 2 threads: --nthreads 1" in seen and "waiting for a worker with GPU=1" in seen
-        )
+        told = "it has 2 threads: --nthreads 1", "waiting for a worker with GPU=1"
+        driver.until(lambda: all(line in driver.told() for line in told))
         processes.add("--resources", "GPU=1")
-        assert driver.wait(timeout=120) == 0, driver.communicate()
+        ended = driver.ended()
+        assert ended.code == 0, ended.told
         assert fj.open(out).provenance["workers"] == 1
     finally:
         wide.kill()
         driver.kill()
-        driver.communicate()

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fractaljax.engine import compiled, machine
+from fractaljax import machine
+from fractaljax.engine import compiled
 from fractaljax.engine.compiled import PART, Store, trim
 
 KEY, PROGRAM = "jit_step-" + "0" * 64, b"a compiled program" * 100

@@ -9,6 +9,7 @@ import fractaljax
 ROOT = Path(fractaljax.__file__).parent
 ALLOWED = {  # room -> rooms it may import; a room may always import itself
     "errors": set(),
+    "machine": set(),
     "slots": set(),
     "types": set(),
     "registry": {"errors"},
@@ -22,8 +23,8 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
     "ledger": {"field", "spec", "window"},
     "levels": {"field", "view"},  # as above
     "store": {"config", "errors", "field", "ledger", "levels", "runs", "spec", "window"},
-    "engine": {"errors", "field", "ledger", "pair", "slots", "spec", "types", "window"},
-    "parts": {"errors", "registry", "slots", "types"},
+    "engine": {"errors", "field", "ledger", "machine", "pair", "slots", "spec", "types", "window"},
+    "parts": {"errors", "machine", "registry", "slots", "types"},
     "analysis": {"errors"},
     "cluster": {
         "config",

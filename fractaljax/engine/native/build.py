@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from fractaljax.engine import machine
+from fractaljax import machine
 from fractaljax.errors import FractaljaxError
 
 SOURCE = Path(__file__).with_name("shallow.cc")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path | None:
-    """Where compiled programs and wisdom are kept for this user; None for a user without a home."""
+    """Where compiled programs, wisdom and data sets are kept for this user; None without a home."""
     if base := os.environ.get("XDG_CACHE_HOME"):
         return Path(base) / "fractaljax"
     try:
