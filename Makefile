@@ -18,11 +18,13 @@ test: $(VENV)/installed-dev
 check: $(VENV)/installed-dev
 	@$(MAKE) --no-print-directory --output-sync -j 2 lint unit
 
+# of the laws one part a role; whole sheets of curves, and every config, are left to `make test`
 unit: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q $(BESIDE) -m "not slow and not long and not child" \
-	  --ignore tests/oracles --ignore tests/test_golden_stores.py \
-	  --deselect tests/laws/test_laws.py::test_parts_keep \
-	  --deselect tests/laws/test_laws.py::test_every_axis
+	  $(addprefix --ignore tests/,benchmarks cluster explorer faults oracles test_golden_stores.py) \
+	  $(addprefix --ignore tests/view/test_,curves.py transfer_figures.py) \
+	  $(addprefix --deselect tests/laws/test_laws.py::test_,parts every_axis metrics comparisons) \
+	  --deselect tests/test_config.py::test_every
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
