@@ -1,13 +1,6 @@
-"""One command or script in a process of its own that has imported everything already.
+"""What the process of one command or script does, from its conditions to its exit code."""
 
-The server that `multiprocessing` forks from imports this module once; JAX starts its backend in the
-forked process only. So a command costs what it does and not what it imports, and can be killed
-like any other process.
-"""
-
-import importlib
 import os
-import pkgutil
 import resource
 import signal
 import sys
@@ -18,21 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot
-import optax
-import sklearn.datasets
-
-import fractaljax.cli
-import fractaljax.store.ledger
-import fractaljax.store.table
-from fractaljax.engine import cohort
-from fractaljax.families import sweep
-
-PRELOADED = (matplotlib.pyplot, optax, sklearn.datasets)
-ROOMS = ("cli", "families", "store", "view", "parts", "engine")
+from fractaljax.cli import main
 
 
 class Job(NamedTuple):
@@ -59,15 +38,6 @@ class World(NamedTuple):
     careful: bool = False  # saves what it has as often as it can
 
 
-def preload() -> None:
-    """Imports every module of the package, so that a forked process need not."""
-    for room in ROOMS:
-        package = importlib.import_module(f"fractaljax.{room}")
-        for module in pkgutil.iter_modules(package.__path__):
-            if module.name != "__main__":
-                importlib.import_module(f"{package.__name__}.{module.name}")
-
-
 def run(job: Job, asked: Connection, world: World) -> None:
     """Does a job and ends the process with its exit code.
 
@@ -88,7 +58,7 @@ def run(job: Job, asked: Connection, world: World) -> None:
             exec(compile(job.script, "<script>", "exec"), {"__name__": "__main__"})
             code = 0
         else:
-            code = fractaljax.cli.main(job.words)
+            code = main(job.words)
     except SystemExit as left:
         code = left.code
     except BaseException:
@@ -104,11 +74,11 @@ def enter(world: World) -> None:
     if world.terminal:
         os.setsid()
     if world.before:
-        fractaljax.cli.main(list(world.before))
+        main(list(world.before))
         os.ftruncate(1, 0)
         os.ftruncate(2, 0)
     if world.careful:
-        cohort.SAVE_EVERY_S, sweep.PART_WORK = 0.0, 1
+        _save_often()
     if world.counted:
         _count(world.counted)
     if world.clock or world.clock_step:
@@ -125,8 +95,17 @@ def enter(world: World) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
+def _save_often() -> None:
+    from fractaljax.engine import cohort
+    from fractaljax.families import sweep
+
+    cohort.SAVE_EVERY_S, sweep.PART_WORK = 0.0, 1
+
+
 def _count(told: Path) -> None:
     """Writes down how many tiles, runs and members this process trains."""
+    from fractaljax.engine import cohort
+    from fractaljax.store import ledger, table
 
     def counting(owner: Any, name: str, number: Callable[..., int]) -> None:
         real = getattr(owner, name)
@@ -139,8 +118,8 @@ def _count(told: Path) -> None:
 
         setattr(owner, name, trained)
 
-    counting(fractaljax.store.ledger.Store, "write", lambda *_: 1)
-    counting(fractaljax.store.table.Table, "write", lambda _, settings, *rest: len(settings))
+    counting(ledger.Store, "write", lambda *_: 1)
+    counting(table.Table, "write", lambda _, settings, *rest: len(settings))
     counting(cohort, "train_cohort", lambda spec, names, points: len(points))
 
 
@@ -153,6 +132,3 @@ def _shift_clock(world: World) -> None:
 
     time.time = shifted
     time.time_ns = lambda: int(shifted() * 1e9)
-
-
-preload()

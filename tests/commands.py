@@ -115,7 +115,7 @@ def _read(path: Path) -> str:
 @functools.cache
 def _serve() -> None:
     """Starts the server that commands are forked from, with everything imported."""
-    FORKED.set_forkserver_preload(["child"])
+    FORKED.set_forkserver_preload(["child", "preloaded"])
     before = os.environ.get("PYTHONPATH")
     found = [str(Path(__file__).parent), *([before] if before else [])]
     try:  # it finds modules by this alone
