@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # a file of tests stays with one worker: what it trains once is trained once
-BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test check unit lint types docs audit clean
 
@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 	@echo "The picture: outputs/demo/image.png   With axes: outputs/demo/figure.png"
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest $(BESIDE) $(PYTEST)
+	$(BIN)/python -m pytest $(WORKERS) $(PYTEST)
 
 # what one runs before every commit
 check: $(VENV)/installed-dev
@@ -20,7 +20,7 @@ check: $(VENV)/installed-dev
 
 # of the laws one part a role; whole sheets of curves, and every config, are left to `make test`
 unit: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -q $(BESIDE) -m "not slow and not long and not child" \
+	$(BIN)/python -m pytest -q $(WORKERS) -m "not slow and not long and not child" \
 	  $(addprefix --ignore tests/,benchmarks cluster explorer faults oracles test_golden_stores.py) \
 	  $(addprefix --ignore tests/view/test_,curves.py transfer_figures.py) \
 	  $(addprefix --deselect tests/laws/test_laws.py::test_,parts every_axis metrics comparisons) \

@@ -39,8 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         homes = {getattr(v, "__module__", getattr(v, "__name__", "")) for v in names}
         if homes & {*STARTERS} or ROOMS_OF_PROCESSES & {*item.path.parts}:
             item.add_marker(pytest.mark.child)
-    long = {(item.path, mark.name) for item in items for mark in item.iter_markers()}
-    items.sort(key=lambda item: -sum((item.path, name) in long for name in ("slow", "child")))
+    marks = {(item.path, mark.name) for item in items for mark in item.iter_markers()}
+    items.sort(key=lambda item: -sum((item.path, name) in marks for name in ("slow", "child")))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""`grow` and `queue` from the shell: what it makes, and tells again; one line a mistake."""
+"""`grow` and `queue` from the shell: what they make, and tell again; one line a mistake."""
 
 import os
 import signal

@@ -40,17 +40,17 @@ def finished(out):
     return {p: p.stat().st_mtime_ns for p in files}
 
 
-def wait_for(out, tiles, process):
-    until = time.monotonic() + 120
-    while len(finished(out)) < 2 * tiles:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until, "no tile within two minutes"
-        time.sleep(0.01)
-
-
 def at_least(out, tiles):
     """Whether so many tiles are finished, to be waited for."""
     return lambda: len(finished(out)) >= 2 * tiles
+
+
+def wait_for(out, tiles, process):
+    until, there = time.monotonic() + 120, at_least(out, tiles)
+    while not there():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until, "no tile within two minutes"
+        time.sleep(0.01)
 
 
 def check(out, undisturbed, before):

@@ -21,11 +21,11 @@ def killed(work: works.Work, out: Path, chance: random.Random, pace: Pace) -> Pa
     its moment came."""
     clock = time.monotonic()
     command = Command(work.words(out), World(careful=True))
-    began = 0.0
+    start, most = clock, pace.seconds
     if chance.random() < 0.8:  # else at any moment, before anything is written too
         command.until(out.exists)
-        began = time.monotonic() - clock
-    end = clock + began + chance.random() * (pace.seconds - (began and pace.began))
+        start, most = time.monotonic(), pace.seconds - pace.began
+    end = start + chance.random() * most
     while command.running() and time.monotonic() < end:
         time.sleep(0.001)
     seconds = time.monotonic() - clock
@@ -38,10 +38,11 @@ def killed(work: works.Work, out: Path, chance: random.Random, pace: Pace) -> Pa
 def disturbed(undisturbed: Calm, place: Path, kills: int, seed: int) -> None:
     """Kills a command so many times, on one folder after the other, and lets each end."""
     chance, left, gone, false = random.Random(seed), kills, 0, 0
+    folders = (place / str(number) for number in itertools.count())
     work, pace = undisturbed.work, undisturbed.pace
     print(f"{work.verb}: seed {seed}")
-    for number in itertools.count():
-        out, before = place / f"{number}", {}
+    while left:
+        out, before = next(folders), {}
         for link in range(min(CHAIN, left)):
             ended = killed(work, out, chance, pace)
             after = work.finished(out)
@@ -52,8 +53,6 @@ def disturbed(undisturbed: Calm, place: Path, kills: int, seed: int) -> None:
             left -= 1
         more, differing = completed(undisturbed, out, before)
         gone, false = gone + more, false + differing
-        if not left:
-            break
     tally("kill -9", work.verb, kills, gone, false)
 
 
