@@ -4,6 +4,7 @@ Arguments annotated `int`, `bool`, `str` or `tuple` are static (they set a shape
 those annotated `float` may be traced, and so may be an axis.
 """
 
+import functools
 import importlib
 import inspect
 import types
@@ -100,7 +101,12 @@ def names(role: str) -> list[str]:
 
 def arguments(role: str, name: str) -> dict[str, Argument]:
     """The schema of a factory, in the order of its signature."""
-    signature = inspect.signature(lookup(role, name), eval_str=True)
+    return dict(_schema(lookup(role, name)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _schema(factory: Callable) -> dict[str, Argument]:
+    signature = inspect.signature(factory, eval_str=True)
     return {
         p.name: Argument(p.name, p.annotation, p.default) for p in signature.parameters.values()
     }

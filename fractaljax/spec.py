@@ -5,6 +5,7 @@ bare field of Spec; it is the same in YAML, on the command line, on an axis and 
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -376,7 +377,7 @@ def _convert(path: str, annotation: Any, value: Any) -> Any:
     if bool not in kinds and any(isinstance(one, bool) for one in _single(value)):
         raise wrong
     try:
-        value = pydantic.TypeAdapter(annotation).validate_python(value)
+        value = _adapter(str(annotation), annotation).validate_python(value)
     except pydantic.ValidationError:
         raise wrong from None
     if isinstance(value, float) and math.isnan(value):
@@ -384,6 +385,14 @@ def _convert(path: str, annotation: Any, value: Any) -> Any:
     if any(isinstance(one, int) and abs(one) > MAX_WHOLE for one in _single(value)):
         raise FractaljaxError(f"{path}={value}: a whole number has 63 bits at most")
     return value
+
+
+@functools.lru_cache(maxsize=512)
+def _adapter(shown: str, annotation: Any) -> pydantic.TypeAdapter:
+    """What checks values of a type; `shown` tells unions of another order apart, which are equal
+    and yet do not read a text alike."""
+    del shown
+    return pydantic.TypeAdapter(annotation)
 
 
 def _single(value: Any) -> Iterator[Any]:

@@ -408,12 +408,13 @@ class _Cohort:
         if self._on_event is None or not wave.state.anatomy:
             return
         events = np.asarray(wave.state.anatomy.events)
-        for lane in np.flatnonzero(wave.ids >= 0):
+        grown = (wave.ids >= 0) & (events > self._events[wave.ids])
+        state = jax.device_get(wave.state) if grown.any() else wave.state
+        for lane in np.flatnonzero(grown):
             member = int(wave.ids[lane])
-            if events[lane] > self._events[member]:
-                self._events[member] = events[lane]
-                own = jax.tree.map(lambda leaf, lane=lane: np.asarray(leaf[lane]), wave.state)
-                self._on_event(member, epoch, own)
+            self._events[member] = events[lane]
+            own = jax.tree.map(lambda leaf, lane=lane: leaf[lane].copy(), state)
+            self._on_event(member, epoch, own)
 
     def _leave(self, number: int, gone: np.ndarray, upto: int) -> None:
         """Members of a wave that are spent, or at the last epoch, end."""

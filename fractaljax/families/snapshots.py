@@ -4,6 +4,7 @@ FOLDER/snapshots/seed_S/epoch_E.npz      every array of the state, by its place 
 FOLDER/snapshots/seed_S/epoch_E.yaml     training, values, scaling; written last
 """
 
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -144,6 +145,7 @@ def _named(state: State) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(where): np.asarray(leaf) for where, leaf in leaves}
 
 
+@functools.lru_cache(maxsize=16)
 def _shapes(spec: Spec, names: tuple[str, ...]) -> Tree:
     """What the state of one network looks like."""
     common = program.common_of(spec, names)

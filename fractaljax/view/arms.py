@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from fractaljax.analysis.paired import interval
-from fractaljax.view.figure import FAINT, INK, blank
-from fractaljax.view.files import replacing
+from fractaljax.view.figure import FAINT, INK, blank, save
 from fractaljax.view.panel import COLOURS
 
 _SMALL, _LABEL, _TITLE = 7.5, 9.5, 10.5  # points
@@ -56,8 +55,7 @@ def dots(
     axes.set_xlabel(label, size=_LABEL, color=INK)
     axes.grid(axis="x", color="#e6e9ec", lw=0.6)
     axes.set_axisbelow(True)
-    with replacing(path) as stream:
-        figure.savefig(stream, format="png")
+    save(figure, path)
 
 
 def ladder(
@@ -91,8 +89,7 @@ def ladder(
     axes.set_axisbelow(True)
     if len(values) > 1:
         axes.legend(frameon=False, fontsize=_SMALL, labelcolor=INK)
-    with replacing(path) as stream:
-        figure.savefig(stream, format="png")
+    save(figure, path)
 
 
 def curves(
@@ -143,8 +140,7 @@ def curves(
     rows[0].legend(
         frameon=False, fontsize=_SMALL, labelcolor=INK, loc="upper left", bbox_to_anchor=(1, 1)
     )
-    with replacing(path) as stream:
-        figure.savefig(stream, format="png")
+    save(figure, path)
 
 
 def table(
@@ -166,8 +162,7 @@ def table(
         for i, value in enumerate(line):
             text = f"{value:g}" if isinstance(value, float | int) else str(value)
             axes.text(i + 0.95, row + 2.1, text, size=_SMALL, color=INK, ha="right", va="center")
-    with replacing(path) as stream:
-        figure.savefig(stream, format="png")
+    save(figure, path)
 
 
 def _axes(axes: Any, title: str) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fractaljax.analysis.dimension import Dimension, Estimate, Level
 from fractaljax.errors import unknown
-from fractaljax.view.figure import FAINT, FORMATS, INK, blank
+from fractaljax.view.figure import FAINT, FORMATS, INK, blank, write
 from fractaljax.view.files import replacing
 
 NULL = "#9aa2ab"
@@ -48,7 +48,7 @@ def save_dimension(found: Dimension, path: str | Path) -> None:
         raise unknown(f"kind of figure in {path}:", kind, FORMATS)
     drawn = draw(found)
     with replacing(path) as stream:
-        drawn.savefig(stream, format=kind)
+        write(stream, drawn, {}, kind)
 
 
 def draw(found: Dimension) -> Any:

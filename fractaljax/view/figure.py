@@ -78,13 +78,25 @@ def save_figure(
 def write(stream: BinaryIO, drawn: Any, notes: dict[str, str], kind: str) -> None:
     """Writes a figure of `draw` as `png`, `pdf` or `svg`; the last two only hold the settings."""
     if kind == "png":
-        drawn.canvas.draw()
-        pixels = np.asarray(drawn.canvas.buffer_rgba())[..., :3]
-        png.write(stream, pixels.shape[1], pixels.shape[0], [pixels], notes)
+        found = pixels(drawn)
+        png.write(stream, found.shape[1], found.shape[0], [found], notes)
         return
     key = "Subject" if kind == "pdf" else "Description"
     note = {key: notes[PARAMETERS]} if PARAMETERS in notes else {}
     drawn.savefig(stream, format=kind, metadata=note)
+
+
+def pixels(drawn: Any) -> np.ndarray:
+    """A figure of `blank` as colours, uint8 `[h, w, 3]`; drawn once, where `savefig` draws one that
+    lays itself out twice."""
+    drawn.canvas.draw()
+    return np.asarray(drawn.canvas.buffer_rgba())[..., :3]
+
+
+def save(drawn: Any, path: str | Path) -> None:
+    """Writes a figure of `blank` as PNG."""
+    with replacing(path) as stream:
+        write(stream, drawn, {}, "png")
 
 
 def draw(

@@ -12,8 +12,7 @@ from matplotlib import colormaps
 from matplotlib.colors import CenteredNorm, Normalize
 
 from fractaljax.errors import unknown
-from fractaljax.view.figure import FAINT, INK, blank
-from fractaljax.view.files import replacing
+from fractaljax.view.figure import FAINT, INK, blank, save
 
 KINDS = {"sequential": "viridis", "diverging": "coolwarm"}
 FULL, SHORT = 12, 20  # rows up to which a cell holds four decimals, or two
@@ -67,8 +66,7 @@ def heatmap(
     bar.set_label(label, size=_LABEL, color=INK)
     without = "" if not matrix.mask.any() else "   (hatched: no finite value)"
     axes.set_title(title + without, loc="left", size=_TITLE, color=INK)
-    with replacing(path) as stream:
-        figure.savefig(stream, format="png")
+    save(figure, path)
 
 
 def _name(axes: Any, rows: Sequence[str], columns: Sequence[str], sides: tuple[str, str]) -> None:

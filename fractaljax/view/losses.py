@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from fractaljax.view.figure import FAINT, INK, blank
-from fractaljax.view.files import replacing
+from fractaljax.view.figure import FAINT, INK, blank, save
 from fractaljax.view.panel import COLOURS
 
 _SMALL, _LABEL, _TITLE = 7.5, 9.5, 10.5  # points
@@ -42,7 +41,7 @@ def box_by_architecture(losses: Mapping[str, np.ndarray], path: str | Path, titl
     axes.set_ylabel("test loss", size=_LABEL, color=INK)
     axes.grid(axis="y", color="#e6e9ec", lw=0.6)
     axes.set_axisbelow(True)
-    _save(figure, path)
+    save(figure, path)
 
 
 def loss_curve(
@@ -66,7 +65,7 @@ def loss_curve(
     axes.set_xlabel("epoch", size=_LABEL, color=INK)
     axes.set_ylabel("cross entropy", size=_LABEL, color=INK)
     axes.legend(frameon=False, fontsize=_SMALL, labelcolor=INK)
-    _save(figure, path)
+    save(figure, path)
 
 
 def budget_curve(trials: Mapping[str, np.ndarray], path: str | Path) -> None:
@@ -85,7 +84,7 @@ def budget_curve(trials: Mapping[str, np.ndarray], path: str | Path) -> None:
         axes.legend(
             frameon=False, fontsize=_SMALL, labelcolor=INK, loc="upper left", bbox_to_anchor=(1, 1)
         )
-    _save(figure, path)
+    save(figure, path)
 
 
 def _figure(width: float, height: float, title: str) -> tuple[Any, Any]:
@@ -98,8 +97,3 @@ def _figure(width: float, height: float, title: str) -> tuple[Any, Any]:
     axes.spines[:].set(color=FAINT, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
-
-
-def _save(figure: Any, path: str | Path) -> None:
-    with replacing(path) as stream:
-        figure.savefig(stream, format="png")

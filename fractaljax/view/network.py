@@ -3,7 +3,6 @@
 Drawn without pyplot, like `view.figure`.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.collections import LineCollection
 
-from fractaljax.view.figure import FAINT, INK, blank
+from fractaljax.view.figure import FAINT, INK, blank, pixels, save
 from fractaljax.view.files import replacing
 
 _SMALL, _TITLE = 7.5, 10.5  # points
@@ -51,8 +50,7 @@ def picture(states: Sequence[Drawn], path: str | Path, *, names: Sequence[str], 
     for axes, state in zip(grid, states, strict=False):
         _draw(axes, state, names)
     _legend(figure, states, names)
-    with replacing(path) as stream:
-        figure.savefig(stream, format="png")
+    save(figure, path)
 
 
 def animation(
@@ -69,9 +67,7 @@ def animation(
         axes.set_axis_off()
         _draw(axes, state, names)
         _legend(figure, states, names)
-        stream = io.BytesIO()
-        figure.savefig(stream, format="png")
-        frames.append(Image.open(stream).convert("RGB"))
+        frames.append(Image.fromarray(pixels(figure)))
     kind = "GIF" if str(path).endswith(".gif") else "PNG"
     with replacing(path) as stream:
         frames[0].save(

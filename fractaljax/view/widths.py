@@ -11,8 +11,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.ticker import NullLocator
 
-from fractaljax.view.figure import FAINT, INK, blank
-from fractaljax.view.files import replacing
+from fractaljax.view.figure import FAINT, INK, blank, save
 
 _SMALL, _LABEL, _TITLE = 7.5, 9.5, 10.5  # points
 _PANEL = (2.2, 2.4)  # inches of one layer
@@ -49,7 +48,7 @@ def rate_by_width(
     axes.set(xscale="log", yscale="log", ylim=(least / 1.5, _TOP * np.nanmax(losses[:, 0])))
     _label(axes, "learning rate", "loss", title)
     axes.legend(title="width", title_fontsize=_SMALL, fontsize=_SMALL, frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def coordinate_check(
@@ -78,7 +77,7 @@ def coordinate_check(
         _label(axes, "width", "mean |preactivation|" if layer == 0 else "", name)
     panels[-1].legend(title="step", title_fontsize=_SMALL, fontsize=_SMALL, frameon=False)
     figure.suptitle(title, x=0.01, ha="left", size=_TITLE, color=INK)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _colours(count: int) -> np.ndarray:
@@ -93,8 +92,3 @@ def _label(axes: Any, x: str, y: str, title: str) -> None:
     axes.tick_params(which="minor", color=FAINT, width=0.4, labelsize=_SMALL, labelcolor=INK)
     axes.spines[:].set(color=FAINT, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _save(figure: Any, path: str | Path) -> None:
-    with replacing(path) as stream:
-        figure.savefig(stream, format="png")

@@ -1,13 +1,11 @@
 """Two processes on loopback, one mesh: the documented script gives the bits of one process."""
 
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Command
 
 import fractaljax as fj
 from fractaljax.engine import cohort, hosts, plan
@@ -29,24 +27,15 @@ experiments:
 """
 
 
-def together(config: Path, out: Path, processes: int = 2, *more: str) -> list[tuple[int, str]]:
-    """Exit code and output of every process of one job."""
+def together(config: Path, out: Path, *more: str) -> list[tuple[int, str]]:
+    """Exit code and output of both processes of one job."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    job = [f"--coordinator=127.0.0.1:{port}", f"--processes={processes}"]
-    command = [sys.executable, SCRIPT, config, out, "--chunk=2", "--tile=5", *more, *job]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
-    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    running = [
-        subprocess.Popen([*command, f"--rank={rank}"], env=environment, **pipe)
-        for rank in range(processes)
-    ]
-    try:
-        return [(p.returncode, said) for p in running for said in [p.communicate(timeout=240)[0]]]
-    finally:
-        for process in running:
-            process.kill()
+    job = [f"--coordinator=127.0.0.1:{port}", "--processes=2", "--chunk=2", "--tile=5", *more]
+    words = [[config, out, *job, f"--rank={rank}"] for rank in range(2)]
+    running = [Command(own, script=SCRIPT.read_text()) for own in words]
+    return [(done.code, done.said + done.told) for done in [c.ended() for c in running]]
 
 
 @pytest.mark.slow
@@ -67,7 +56,7 @@ def test_two_processes_give_the_bits_of_one_and_go_on(tmp_path):
     assert field.provenance["devices"] == 2 * plan.cores()
     for name in whole.arrays:
         assert np.array_equal(field[name], whole[name], equal_nan=True), name
-    (first, said), (second, other) = together(config, out, 2, "steps=21")
+    (first, said), (second, other) = together(config, out, "steps=21")
     assert first == second == 2, "another scan in the same folder, and nobody waits"
     assert "steps" in said and "process 0 of this job refused" in other
     assert "Traceback" not in said + other

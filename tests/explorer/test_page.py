@@ -33,7 +33,9 @@ SPEC = fj.Spec(
 WINDOW = fj.Window(fj.Axis("optimizer.lr_in", 1e-3, 1e6), fj.Axis("optimizer.lr_out", 1e-3, 1e6))
 WAIT_S = 60
 IDLE = """explorer.tiles.waiting === 0 && explorer.picture.image.getFullyLoaded()
-  && !explorer.picture.viewer.isAnimating() && !!explorer.picture.edges"""
+  && !explorer.picture.viewer.isAnimating() && !!explorer.picture.edges
+  && !explorer.picture.rebalance"""
+BLENDED_MS = 150  # longer than one balance of colours takes to become the next
 VIEW = """(() => {
   const { x, y, z } = explorer.picture.view();
   return { x: String(x), y: String(y), z, depth: explorer.picture.root.depth };
@@ -115,9 +117,9 @@ class Shown:
         before = None
         while (now := self.page.evaluate(VIEW)) != before:
             before = now
-            self.page.wait_for_timeout(150)
+            self.page.wait_for_timeout(60)
         self.until(IDLE)
-        self.page.wait_for_timeout(600)
+        self.page.wait_for_timeout(BLENDED_MS)
         self.until(IDLE)
         return self
 
