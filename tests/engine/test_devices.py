@@ -22,10 +22,11 @@ spec = fj.Spec(model=Part("mlp", width=4), steps=15, dtype="float64",
                problem=Part("random_regression", points=8, inputs=4))
 window = fj.Window(fj.Axis("optimizer.lr_in", 1e-3, 1e5, 13),
                    fj.Axis("optimizer.lr_out", 1e-3, 1e5, 7))
-for name in ("sgd", "adam", "adamw", "rmsprop", "lion"):
-    spec = dataclasses.replace(spec, optimizer=Part(name))
-    found[name] = fj.scan(spec, window, chunk=2)["measure"]
-found["tiles"] = fj.scan(dataclasses.replace(spec, redraw=True), window, chunk=2, tile=5)["measure"]
+for name in ("sgd", "adam", "adamw", "rmsprop", "lion")[: 1 if devices == 2 else None]:
+    optimised = dataclasses.replace(spec, optimizer=Part(name))
+    found[name] = fj.scan(optimised, window, chunk=2)["measure"]
+redrawn = dataclasses.replace(spec, optimizer=Part("lion"), redraw=True)
+found["tiles"] = fj.scan(redrawn, window, chunk=2, tile=5)["measure"]
 
 fj.prepare("float32")
 words = ["model.hidden_dim=6", "problem.batch=5", "steps=40", "evaluations=8",
@@ -43,7 +44,7 @@ growth = dataclasses.replace(
     when=Part("every", epochs=2), where=Part("extrema", high=0.5),
     rates=Part("warm_up", epochs=2.0))
 points = np.column_stack([np.arange(7), np.geomspace(1e-3, 3.0, 7)])
-for name, spec in (("search", study), ("growth", growth)):
+for name, spec in (("growth", growth), ("search", study))[: 1 if devices == 2 else None]:
     members = cohort.train_cohort(spec, ("seed", "optimizer.lr"), points, chunk=2)
     for i, leaf in enumerate(jax.tree.leaves(members)):
         found[f"{name}{i}"] = np.asarray(leaf)
@@ -55,7 +56,8 @@ np.savez(f"{folder}/{devices}.npz", **found)
 
 @pytest.mark.slow
 def test_one_two_and_four_devices_read_the_same_bits(tmp_path):
-    """Each in a process of its own: the number of CPU devices is fixed at the start of JAX."""
+    """Each in a process of its own: the number of CPU devices is fixed at the start of JAX. On two,
+    which all other tests have, one of each kind."""
     found = {}
     for devices in (1, 2, 4):
         ended = run([devices, CONFIG, tmp_path], script=SCRIPT)
@@ -64,6 +66,7 @@ def test_one_two_and_four_devices_read_the_same_bits(tmp_path):
     assert len(np.unique(found[1]["sweep"])) > 10 and np.ptp(found[1]["sgd"]) > 0
     assert any(name.startswith("growth") for name in found[1])
     for devices in (2, 4):
-        assert found[devices].keys() == found[1].keys()
-        for name, values in found[1].items():
-            assert np.array_equal(found[devices][name], values, equal_nan=True), (devices, name)
+        assert {"sgd", "tiles", "sweep", "growth0"} <= found[devices].keys() <= found[1].keys()
+        for name, values in found[devices].items():
+            assert np.array_equal(found[1][name], values, equal_nan=True), (devices, name)
+    assert found[4].keys() == found[1].keys()
