@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small
 import yaml
 from commands import Command, World, run
 
@@ -15,29 +16,8 @@ from fractaljax.store import study_folder as files
 
 ROOT = Path(__file__).parents[1]
 RULES = str(ROOT / "configs" / "growth" / "patched_density.yaml")
-SMALL = """
-question: A small one.
-model: {name: masked_mlp, widths: [12, 8, 8], start: [12, 0, 8], density: 0.3, activation: relu}
-problem: {name: synthetic_classes, points: 300, inputs: 16, validation: 50, test: 100}
-optimizer: {name: adam, lr: 0.02}
-stopping: {name: patience, interval: 1, patience: 1000, schedule: []}
-data_seed: 1
-epochs: 12
-seeds: 3
-snapshots: true
-arms:
-  static: {}
-  grown:
-    when: {name: every, epochs: 4}
-    where: {name: extrema, high: 0.5, low: 0.1}
-    growth: {patches: {size: 2, most: 2}}
-  random:
-    when: {name: every, epochs: 1, most: 64}
-    growth: random
-    take: {from: grown, growth.random.edges: edges_grown, growth.random.first: first_event,
-           growth.random.last: last_event}
-claims: {helps: grown > static, place: grown > random, guess: static > chance}
-"""
+CLAIMS = "claims: {helps: grown > static, place: grown > random, guess: static > chance}"
+OPTIONS = small.options("grow")
 
 
 def refused(capsys, *words):
@@ -49,16 +29,16 @@ def refused(capsys, *words):
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
+def study(tmp_path_factory):
     path = tmp_path_factory.mktemp("grow") / "small.yaml"
-    path.write_text(SMALL)
+    path.write_text(small.GROW + small.RANDOM + CLAIMS)
     return path
 
 
 @pytest.fixture(scope="module")
-def done(small):
-    assert cli.main(["grow", str(small), "--out", str(small.parent / "done")]) == 0
-    return small.parent / "done"
+def done(study):
+    assert cli.main(["grow", str(study), *OPTIONS, "--out", str(study.parent / "done")]) == 0
+    return study.parent / "done"
 
 
 @pytest.mark.slow
@@ -82,12 +62,12 @@ def test_random_edges_are_as_many_as_grew(done):
 
 
 @pytest.mark.slow
-def test_the_same_command_trains_nothing_again_and_another_is_refused(done, small, capsys):
+def test_the_same_command_trains_nothing_again_and_another_is_refused(done, study, capsys):
     before = {path: path.stat().st_mtime_ns for path in done.rglob("members.csv")}
-    assert cli.main(["grow", str(small), "margin=0.5", "--out", str(done)]) == 0
+    assert cli.main(["grow", str(study), *OPTIONS, "margin=0.5", "--out", str(done)]) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
     capsys.readouterr()
-    line = refused(capsys, "grow", small, "epochs=5", "--out", done)
+    line = refused(capsys, "grow", study, "epochs=5", "--out", done)
     assert "holds another study" in line and "epochs" in line
     assert cli.main(["report", str(done)]) == 0
     kept = sorted((done / "arms" / "grown" / "snapshots" / "seed_0").glob("*.yaml"))
@@ -97,9 +77,9 @@ def test_the_same_command_trains_nothing_again_and_another_is_refused(done, smal
 
 @pytest.mark.slow
 def test_the_smallest_network_that_learns(tmp_path, capsys):
-    study = ROOT / "configs" / "growth" / "seeds.yaml"
+    config = ROOT / "configs" / "growth" / "seeds.yaml"
     words = ["architectures=[[],[6]]", "densities=[0.005,0.3]", "seeds=4", "epochs=6"]
-    assert cli.main(["grow", "seeds", str(study), *words, "--out", str(tmp_path / "s")]) == 0
+    assert cli.main(["grow", "seeds", str(config), *words, "--out", str(tmp_path / "s")]) == 0
     told = capsys.readouterr().out
     assert "The smallest network that beats chance (0.10) by 0.1" in told
     lines = files.read_table(tmp_path / "s" / "seeds.csv")

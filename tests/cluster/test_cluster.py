@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import small
 
 import fractaljax as fj
 from fractaljax import cli
@@ -30,40 +31,7 @@ max_steps: 20
 num_evaluations: 4
 dtype: float64
 """
-STUDY = """
-model: {name: mlp, activation: leaky_relu, bias: true}
-problem: {name: synthetic_classes, points: 60, inputs: 8, validation: 20, test: 20, batch: 20}
-optimizer: adamw
-stopping: {name: patience, patience: 1, schedule: [], interval: 2}
-dtype: float64
-epochs: 4
-space: {lr: {path: optimizer.lr, min: 1.0e-3, max: 0.3, scale: log}}
-architectures: [[4], [3, 3]]
-search: {trials: 3}
-retrain: {seeds: [1, 2]}
-transfer: {seeds: [1, 2]}
-"""
-GROW = """
-question: A small one.
-model: {name: masked_mlp, widths: [12, 8, 8], start: [12, 0, 8], density: 0.3, activation: relu}
-problem: {name: synthetic_classes, points: 100, inputs: 16, validation: 20, test: 40}
-optimizer: {name: adam, lr: 0.02}
-stopping: {name: patience, interval: 1, patience: 1000, schedule: []}
-data_seed: 1
-epochs: 4
-seeds: 2
-arms:
-  grown:
-    when: {name: every, epochs: 2}
-    where: {name: extrema, high: 0.5, low: 0.1}
-    growth: {patches: {size: 2, most: 2}}
-  random:
-    when: {name: every, epochs: 1, most: 64}
-    growth: random
-    take: {from: grown, growth.random.edges: edges_grown, growth.random.first: first_event,
-           growth.random.last: last_event}
-claims: {helps: grown > random}
-"""
+GROW = small.GROW + small.RANDOM + "claims: {helps: grown > random}"
 
 
 def tables(folder: Path) -> dict[str, str]:
@@ -132,14 +100,13 @@ def test_a_sweep_fills_the_same_table(team, tmp_path):
 
 
 def test_a_search_and_a_transfer_are_the_same(team, tmp_path):
-    (tmp_path / "study.yaml").write_text(STUDY)
+    (tmp_path / "study.yaml").write_text(small.SEARCH)
+    how = small.DEALT["search"]
     for name, cluster in (("alone", None), ("dealt", team)):
-        found = studies.search(
-            tmp_path / "study.yaml", out=tmp_path / name, devices=1, chunk=2, cluster=cluster
-        )
-        assert set(found.losses) == {"4", "3x3"}
+        found = studies.search(tmp_path / "study.yaml", out=tmp_path / name, cluster=cluster, **how)
+        assert set(found.losses) == {"4", "6"}
         place = tmp_path / f"{name}_moved"
-        studies.transfer(tmp_path / name, out=place, devices=1, chunk=2, cluster=cluster)
+        studies.transfer(tmp_path / name, out=place, cluster=cluster, **how)
     assert tables(tmp_path / "alone") == tables(tmp_path / "dealt")
     moved = tables(tmp_path / "dealt_moved")
     assert tables(tmp_path / "alone_moved") == moved and any("targets" in name for name in moved)
@@ -149,13 +116,13 @@ def test_growing_networks_wait_for_what_they_start_from(team, tmp_path):
     (tmp_path / "grow.yaml").write_text(GROW)
     for name, cluster in (("alone", None), ("dealt", team)):
         told = studies.grow(
-            tmp_path / "grow.yaml", out=tmp_path / name, devices=1, chunk=2, cluster=cluster
+            tmp_path / "grow.yaml", out=tmp_path / name, cluster=cluster, **small.DEALT["grow"]
         )
         assert not told.missing
     dealt = tables(tmp_path / "dealt")
     assert tables(tmp_path / "alone") == dealt and len(dealt) > 4
     with open(tmp_path / "dealt/arms/random/members.csv") as file:
-        assert len(list(csv.DictReader(file))) == 2
+        assert len(list(csv.DictReader(file))) == 3
 
 
 # What follows runs on the workers: they import this file.

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import small
 
 import fractaljax as fj
 from fractaljax.store import disk, open_zoom, parquet, rows, sweep_folder
@@ -25,45 +26,8 @@ max_steps: 400
 num_evaluations: 8
 dtype: float32
 """
-CLASSES = """
-problem: {name: synthetic_classes, points: 300, inputs: 16, validation: 50, test: 100, batch: 16,
-          sampling: passes}
-"""
-SEARCH = (
-    CLASSES
-    + """
-model: {name: mlp, activation: leaky_relu, bias: true, parametrisation: torch}
-optimizer: adamw
-stopping: {name: patience, patience: 2, schedule: [], interval: 1}
-epochs: 6
-space: {lr: {path: optimizer.lr, min: 1.0e-3, max: 0.1, scale: log}}
-architectures: [[4], [6]]
-search: {trials: 4, batch: 2}
-retrain: {seeds: [1, 2]}
-transfer: {seeds: [1, 3]}
-"""
-)
-GROW = (
-    CLASSES
-    + """
-question: A small one.
-model: {name: masked_mlp, widths: [8, 6, 6], start: [8, 0, 6], density: 0.3, activation: relu}
-optimizer: {name: adam, lr: 0.02}
-stopping: {name: patience, interval: 1, patience: 1000, schedule: []}
-data_seed: 1
-epochs: 6
-seeds: 3
-snapshots: true
-arms:
-  static: {}
-  grown:
-    when: {name: every, epochs: 3}
-    where: {name: extrema, high: 0.5, low: 0.1}
-    growth: {patches: {size: 2, most: 2}}
-claims: {helps: grown > static}
-"""
-)
-CONFIGS = {"scan": SCAN, "zoom": SCAN, "sweep": SWEEP, "search": SEARCH, "grow": GROW}
+GROW = small.GROW + "claims: {helps: grown > static}"
+CONFIGS = {"scan": SCAN, "zoom": SCAN, "sweep": SWEEP, "search": small.SEARCH, "grow": GROW}
 OPTIONS = {
     "scan": ["--devices", "1", "--chunk", "2", "--tile", "2"],
     "zoom": [
@@ -74,9 +38,9 @@ OPTIONS = {
         *("model.num_hidden=1,2", "model.hidden_dim=3,4", "batch_seed=0..6"),
         *("--devices", "1", "--chunk", "2"),
     ],
-    "search": ["--devices", "1", "--chunk", "4"],
-    "transfer": ["--devices", "1", "--chunk", "4"],
-    "grow": ["--devices", "1", "--chunk", "3"],
+    "search": small.options("search"),
+    "transfer": small.options("search"),
+    "grow": small.options("grow"),
 }
 PICTURES = (".png", ".gif")
 Pieces = dict[str, Any]  # what is finished -> what changes when it is made again
