@@ -105,9 +105,9 @@ def replace(setting: dict) -> None:
         train.settled = lambda spec, hparams, state: jnp.zeros((), bool)
 
 
-def _dense(layer, by_points: bool, features, multiplier, bias, usual=False, **named):
+def _dense(layer, by_points: bool, multiplier, bias, usual=False, **named):
     del usual
-    return layer(features, multiplier, bias, by_points, **named)
+    return layer(multiplier, bias, by_points, **named)
 
 
 def by_hand(training: trainings.Training, chunk: int) -> Callable[[], np.ndarray]:

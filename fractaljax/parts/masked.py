@@ -22,8 +22,7 @@ class MaskedMlp(nn.Module):
     Weights that do not exist are zero, so that the forward pass needs no mask.
     """
 
-    widths: tuple[int, ...]
-    outputs: int
+    hidden: int  # layers
     reach: int
     activation: Callable[[Array], Array]
 
@@ -31,11 +30,9 @@ class MaskedMlp(nn.Module):
     def __call__(self, x: Array) -> tuple[Array, tuple[Array, ...], tuple[Array, ...]]:
         """Outputs `[O, N]`; every hidden layer before and after its activation."""
         seen, before = [x], []
-        for i in range(len(self.widths) + 1):
-            hidden = i < len(self.widths)
-            features = self.widths[i] if hidden else self.outputs
+        for i in range(self.hidden + 1):
             nodes = seen[max(0, i + 1 - self.reach) :] if self.reach else seen
-            layer = Masked(features, hidden, self.activation, name=f"layer_{i:03d}")
+            layer = Masked(i < self.hidden, self.activation, name=f"layer_{i:03d}")
             z, passed = layer(nodes[0] if len(nodes) == 1 else jnp.concatenate(nodes))
             before.append(z)
             seen.append(passed)
@@ -45,21 +42,20 @@ class MaskedMlp(nn.Module):
 class Masked(nn.Module):
     """One layer; a unit may pass on a share of its argument instead of its activation."""
 
-    features: int
     hidden: bool
     activation: Callable[[Array], Array]
 
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, Array]:
-        def param(name: str, *shape: int) -> Array:
-            return self.param(name, lambda key: jnp.zeros(shape, x.dtype))
+        def param(name: str) -> Array:
+            return self.get_variable("params", name)
 
-        z = param("kernel", x.shape[0], self.features).T @ x
-        z = z + param("bias", self.features)[:, None]
+        z = param("kernel").T @ x
+        z = z + param("bias")[:, None]
         if not self.hidden:
             return z, z
         value = self.activation(z)
-        return z, value + param("bypass", self.features)[:, None] * (z - value)
+        return z, value + param("bypass")[:, None] * (z - value)
 
 
 @register("model", "masked_mlp")
@@ -115,8 +111,7 @@ def masked_mlp(
         raise unknown("initial", initial, INITIALS)
     function, place = ACTIVATIONS[activation]
 
-    def module(outputs: int) -> MaskedMlp:
-        return MaskedMlp(widths, outputs, reach, function)
+    module = MaskedMlp(len(widths), reach, function)
 
     def sizes(inputs: int, outputs: int) -> tuple[list[int], list[int]]:
         """Units of every node of the capacity, and of those that exist at first."""
@@ -180,7 +175,7 @@ def masked_mlp(
         return params
 
     def run(params: Tree, x: Array) -> tuple[Array, tuple[Array, ...], tuple[Array, ...]]:
-        return module(params[max(params)]["bias"].shape[0]).apply({"params": params}, x.T)  # pyright: ignore[reportReturnType]
+        return module.apply({"params": params}, x.T)  # pyright: ignore[reportReturnType]
 
     def layers(params: Tree, x: Array) -> dict[str, Array]:
         out, before, _ = run(params, x)

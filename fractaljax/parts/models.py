@@ -1,7 +1,8 @@
 """Networks. A Flax module behind the pure functions of the `Model` contract."""
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -72,20 +73,20 @@ class Dense(nn.Module):
     output layer it would be 1.4 and 1.9.
     """
 
-    features: int
     multiplier: float
     bias: bool
     by_points: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        kernel = self.param("kernel", _no_draw, (x.shape[0], self.features), x.dtype)
+        # drawn by `Model.draw`; `self.param` would trace an initialiser at every call
+        kernel = self.get_variable("params", "kernel")
         if self.by_points:  # the barrier keeps XLA from folding the transposition away
             z = (jax.lax.optimization_barrier(x.T) @ kernel).T * self.multiplier
         else:
             z = (kernel.T @ x) * self.multiplier
         if self.bias:
-            z = z + self.param("bias", _no_draw, (self.features,), x.dtype)[:, None]
+            z = z + self.get_variable("params", "bias")[:, None]
         return z
 
 
@@ -147,7 +148,7 @@ class Mlp(nn.Module):
         features = self.outputs if last else self.widths[i]
         scale = PARAMETRISATIONS[self.parametrisation]
         _, multiplier = scale(_kind(i, len(self.widths) + 1), x.shape[0], features)
-        return Dense(features, multiplier, self.bias, last, name=f"layer_{i:03d}")(x)
+        return Dense(multiplier, self.bias, last, name=f"layer_{i:03d}")(x)
 
 
 @register("model", "mlp")
@@ -202,7 +203,7 @@ def mlp(
         return Mlp(widths, outputs, residual, bias, parametrisation, act, dropout)
 
     def draw(key: Key, x: Array, outputs: int) -> Tree:
-        return _normals(key, module(outputs), x, biases=bias and uniform)
+        return _normals(key, [x.shape[-1], *widths, outputs], biases=bias and uniform)
 
     def init(draws: Tree) -> Tree:
         params = {}
@@ -267,11 +268,9 @@ def _widths(width: int, depth: int, widths: tuple, residual: bool) -> tuple[int,
 class Linear(nn.Module):
     """One layer of weights and nothing else."""
 
-    outputs: int
-
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        return Dense(self.outputs, 1.0, False, by_points=True, name="layer_000")(x.T).T
+        return Dense(1.0, False, by_points=True, name="layer_000")(x.T).T
 
 
 @register("model", "linear")
@@ -290,10 +289,10 @@ def linear(start: float = 1.0, spread: float = 0.0) -> Model:
         return jax.tree.map(lambda normal: start + spread * normal, draws)
 
     def apply(params: Tree, x: Array) -> Array:
-        return Linear(_outputs(params)).apply({"params": params}, x)
+        return Linear().apply({"params": params}, x)
 
     def layers(params: Tree, x: Array) -> dict[str, Array]:
-        return _preactivations(Linear(_outputs(params)), params, x)
+        return _preactivations(Linear(), params, x)
 
     return Model(draw, init, apply, linear=True, layers=layers)
 
@@ -302,15 +301,12 @@ class DeepLinear(nn.Module):
     """A product of matrices; see `deep_linear`."""
 
     num_hidden: int
-    hidden_dim: int
-    outputs: int
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         x = x.T
         for i in range(self.num_hidden + 1):
-            features = self.outputs if i == self.num_hidden else self.hidden_dim
-            x = Dense(features, 1.0, False, name=f"layer_{i:03d}")(x)
+            x = Dense(1.0, False, name=f"layer_{i:03d}")(x)
         return x.T
 
 
@@ -335,35 +331,34 @@ def deep_linear(num_hidden: int = 3, hidden_dim: int = 100, gamma: float = 1.0) 
     if isinstance(gamma, float) and not math.isfinite(gamma):
         raise FractaljaxError(f"gamma={gamma}: takes a finite number")
 
-    def module(outputs: int) -> DeepLinear:
-        return DeepLinear(num_hidden, hidden_dim, outputs)
+    module = DeepLinear(num_hidden)
 
     def draw(key: Key, x: Array, outputs: int) -> Tree:
-        return _normals(key, module(outputs), x)
+        return _normals(key, [x.shape[-1], *num_hidden * [hidden_dim], outputs])
 
     def init(draws: Tree) -> Tree:
         return jax.tree.map(lambda normal: normal * hidden_dim ** (-gamma / 2), draws)
 
     def apply(params: Tree, x: Array) -> Array:
-        return module(_outputs(params)).apply({"params": params}, x)
+        return module.apply({"params": params}, x)
 
     def layers(params: Tree, x: Array) -> dict[str, Array]:
-        return _preactivations(module(_outputs(params)), params, x)
+        return _preactivations(module, params, x)
 
     return Model(draw, init, apply, linear=True, layers=layers)
 
 
-def _normals(key: Key, module: nn.Module, x: Array, biases: bool = False) -> Tree:
-    """Standard normals in the shape of the kernels, a key a layer, as published; of the biases
-    too where these start at random."""
-    shapes = jax.eval_shape(module.init, key, x)["params"]
+def _normals(key: Key, units: Sequence[int], biases: bool = False) -> Tree:
+    """Standard normals in the shape of the kernels from layer to layer of so many units, a key a
+    kernel, as published; of the biases too where these start at random."""
+    shapes = {f"layer_{i:03d}": pair for i, pair in enumerate(itertools.pairwise(units))}
     keys = jax.random.split(key, len(shapes))
     draws: dict[str, Any] = {}
-    for layer_key, (name, layer) in zip(keys, sorted(shapes.items()), strict=True):
-        draws[name] = {"kernel": jax.random.normal(layer_key, layer["kernel"].shape)}
+    for layer_key, (name, shape) in zip(keys, sorted(shapes.items()), strict=True):
+        draws[name] = {"kernel": jax.random.normal(layer_key, shape)}
         if biases:
             own = jax.random.fold_in(layer_key, BIAS)
-            draws[name]["bias"] = jax.random.normal(own, layer["bias"].shape)
+            draws[name]["bias"] = jax.random.normal(own, shape[1:])
     return draws
 
 
@@ -389,7 +384,3 @@ def _preactivations(module: nn.Module, params: Tree, x: Array) -> dict[str, Arra
 
 def _kind(i: int, depth: int) -> str:
     return "input" if i == 0 else "output" if i == depth - 1 else "mid"
-
-
-def _no_draw(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:
-    return jnp.zeros(shape, dtype)  # only the shape is used; `draw` and `init` make the values
