@@ -75,6 +75,8 @@ def enter(world: World) -> None:
         os.setsid()
     if world.before:
         main(list(world.before))
+        sys.stdout.flush()
+        sys.stderr.flush()
         os.ftruncate(1, 0)
         os.ftruncate(2, 0)
     if world.careful:

@@ -408,6 +408,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(base, capsys):
         with as_nobody():
             assert "ermission denied" in refused(capsys, *words, folder / "new")
     finally:
+        folder.chmod(0o755)
         shutil.rmtree(folder)
     Path("file").write_text("mine")
     for out in ("file", "file/out"):

@@ -147,12 +147,12 @@ def test_the_slurm_job_says_what_sbatch_knows():
 SRUN = """#!/usr/bin/env bash
 # as the real one: as many tasks as were asked for
 while [[ $1 == --* ]]; do shift; done
-for task in $(seq "$SLURM_NTASKS"); do "$@" & done
+for ((task = 0; task < SLURM_NTASKS; task++)); do "$@" & done
 trap 'kill $(jobs -p) 2> /dev/null' TERM EXIT
 wait
 """
 TOOL = """#!/usr/bin/env bash
-exec {python} -m {module} "$@"
+exec "{python}" -m {module} "$@"
 """
 
 
