@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -20,13 +21,18 @@ os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 from fractaljax import registry
 from fractaljax.cli import COLLECT_EVERY
+from fractaljax.engine.native import build
 from fractaljax.families.fractal import prepare
 from fractaljax.registry import ROLES
 
 prepare("float64", devices=2)
 gc.set_threshold(COLLECT_EVERY)  # as the command line does
 
-
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+LACKING = {  # why this machine has no such thing, or None
+    "chromium": lambda: None if any(map(shutil.which, BROWSERS)) else "no Chromium on this machine",
+    "compiler": build.missing,
+}
 STARTERS = ("commands", "multiprocessing", "subprocess")  # modules
 ROOMS_OF_PROCESSES = {"benchmarks", "cluster", "explorer", "faults"}
 
@@ -41,6 +47,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.child)
     marks = {(item.path, mark.name) for item in items for mark in item.iter_markers()}
     items.sort(key=lambda item: -sum((item.path, name) in marks for name in ("slow", "child")))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what this machine cannot run; all from one line of code, which pytest tells as one."""
+    needs = item.get_closest_marker("needs")
+    for what in needs.args if needs else ():
+        if why := LACKING[what]():
+            pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """A browser's program."""
+    return next(filter(None, map(shutil.which, BROWSERS)))
 
 
 @pytest.fixture(scope="session")

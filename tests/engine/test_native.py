@@ -14,18 +14,9 @@ from fractaljax.engine.native import build, lanes
 from fractaljax.errors import FractaljaxError
 from fractaljax.families.fractal import prepare
 
+pytestmark = pytest.mark.needs("compiler")
 LR = ("optimizer.lr_in", "optimizer.lr_out")
-WITHOUT_COMPILER = (
-    "test_a_scan_goes_on_without_what_cannot_be_compiled[compiler]",
-    "test_a_compiler_that_fails_costs_one_line",
-)
 FOLDS = (fj.Part("measure", tail=4), fj.Part("final_loss"), fj.Part("history", every=5))
-
-
-@pytest.fixture(autouse=True)
-def compiler(request):
-    if (why := build.missing()) and request.node.name not in WITHOUT_COMPILER:
-        pytest.skip(why)
 
 
 def small(steps=12, **changes):
@@ -227,7 +218,7 @@ def test_what_was_measured_of_one_training_is_not_taken_for_another(monkeypatch,
     assert "CXX=no-such-compiler -v is no program" in build.missing()
 
 
-@pytest.mark.parametrize("broken", ["compiler", "cache"])
+@pytest.mark.parametrize("broken", [pytest.param("compiler", marks=pytest.mark.needs()), "cache"])
 def test_a_scan_goes_on_without_what_cannot_be_compiled(monkeypatch, tmp_path, broken):
     if broken == "compiler":
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -242,6 +233,7 @@ def test_a_scan_goes_on_without_what_cannot_be_compiled(monkeypatch, tmp_path, b
         fj.scan(small(), window(2), kernel="native")
 
 
+@pytest.mark.needs()
 def test_a_compiler_that_fails_costs_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "compiler", lambda: ["/bin/false"])
     with pytest.raises(FractaljaxError, match="does not compile it"):

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shutil
 import socket
 import threading
 import time
@@ -21,9 +20,7 @@ from fractaljax.view.colours import table
 from fractaljax.view.stretch import STRETCHES, Scale, edges
 
 PAGE = Path(server.__file__).parent / "page"
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
+pytestmark = pytest.mark.needs("chromium")
 SPEC = fj.Spec(
     model=fj.Part("mlp", width=4),
     problem=fj.Part("random_regression", inputs=4, points=8),
@@ -65,13 +62,11 @@ def served(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
+def browser(chromium):
     with sync_playwright() as playwright:
         # tests often run as root in a container, where Chromium has no sandbox
         flags = ["--no-sandbox", "--disable-dev-shm-usage"]
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        launched = playwright.chromium.launch(executable_path=chromium, args=flags)
         yield launched
         launched.close()
 
@@ -182,6 +177,7 @@ def shown(browser, served):
     assert hosts <= {urlsplit(str(served.base_url)).netloc}
 
 
+@pytest.mark.needs()
 def test_vendored_code_is_the_code_on_record():
     record = (PAGE / "VENDORED.md").read_text()
     row = re.search(r"\| `(\S+)` \|.*?\| ([\d.]+) \|.*`([0-9a-f]{64})` \|", record)
@@ -193,6 +189,7 @@ def test_vendored_code_is_the_code_on_record():
     assert "Redistribution and use" in (PAGE / "LICENSE.openseadragon.txt").read_text()
 
 
+@pytest.mark.needs()
 def test_nothing_of_the_page_names_another_host():
     own = [file for file in PAGE.iterdir() if file.suffix in (".html", ".css", ".js", ".svg")]
     assert len(own) > 10
