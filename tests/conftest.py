@@ -17,7 +17,6 @@ except (OSError, RuntimeError):  # no home, or none to write to: kept as long as
 if not os.environ.get("PYTEST_XDIST_WORKER"):
     (KEPT / "fractaljax" / "wisdom.json").unlink(missing_ok=True)
     os.environ["XDG_CACHE_HOME"] = str(KEPT)
-os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 from fractaljax import registry
 from fractaljax.cli import COLLECT_EVERY
