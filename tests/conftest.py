@@ -27,10 +27,12 @@ from fractaljax.registry import ROLES
 prepare("float64", devices=2)
 gc.set_threshold(COLLECT_EVERY)  # as the command line does
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 LACKING = {  # why this machine has no such thing, or None
-    "chromium": lambda: None if any(map(shutil.which, BROWSERS)) else "no Chromium on this machine",
-    "compiler": build.missing,
+    "chromium": None if CHROMIUM else "no Chromium on this machine",
+    "compiler": build.missing(),
 }
 STARTERS = ("commands", "multiprocessing", "subprocess")  # modules
 ROOMS_OF_PROCESSES = {"benchmarks", "cluster", "explorer", "faults"}
@@ -52,14 +54,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips what this machine cannot run; all from one line of code, which pytest tells as one."""
     needs = item.get_closest_marker("needs")
     for what in needs.args if needs else ():
-        if why := LACKING[what]():
+        if why := LACKING[what]:
             pytest.skip(why)
 
 
 @pytest.fixture(scope="session")
-def chromium() -> str:
+def chromium() -> str | None:
     """A browser's program."""
-    return next(filter(None, map(shutil.which, BROWSERS)))
+    return CHROMIUM
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,9 @@
-"""Small questions that several files of tests ask: on `DEALT` each program is compiled once."""
+"""Small questions that several files of tests ask. Trained with `NUMERIC`, as all do, they share
+their compiled programs."""
 
-CLASSES = """
+SEARCH = """
 problem: {name: synthetic_classes, points: 300, inputs: 16, validation: 50, test: 100, batch: 16,
           sampling: passes}
-"""
-SEARCH = (
-    CLASSES
-    + """
 model: {name: mlp, activation: leaky_relu, bias: true, parametrisation: torch}
 optimizer: adamw
 stopping: {name: patience, patience: 2, schedule: [], interval: 1}
@@ -17,7 +14,6 @@ search: {trials: 4, batch: 2}
 retrain: {seeds: [1, 2]}
 transfer: {seeds: [1, 3]}
 """
-)
 GROW = """
 question: A small one.
 model: {name: masked_mlp, widths: [12, 8, 8], start: [12, 0, 8], density: 0.3, activation: relu}
@@ -42,9 +38,9 @@ RANDOM = """
     take: {from: grown, growth.random.edges: edges_grown, growth.random.first: first_event,
            growth.random.last: last_event}
 """  # another arm of `GROW`
-DEALT = {"search": {"devices": 1, "chunk": 4}, "grow": {"devices": 1, "chunk": 3}}
+NUMERIC = {"search": {"devices": 1, "chunk": 4}, "grow": {"devices": 1, "chunk": 3}}
 
 
 def options(verb: str) -> list[str]:
-    """`DEALT` as words of a command."""
-    return [word for name, value in DEALT[verb].items() for word in (f"--{name}", str(value))]
+    """`NUMERIC` as words of a command."""
+    return [word for name, value in NUMERIC[verb].items() for word in (f"--{name}", str(value))]

@@ -408,9 +408,11 @@ class _Cohort:
         if self._on_event is None or not wave.state.anatomy:
             return
         events = np.asarray(wave.state.anatomy.events)
-        grown = (wave.ids >= 0) & (events > self._events[wave.ids])
-        state = jax.device_get(wave.state) if grown.any() else wave.state
-        for lane in np.flatnonzero(grown):
+        grown = np.flatnonzero((wave.ids >= 0) & (events > self._events[wave.ids]))
+        if not len(grown):
+            return
+        state = jax.device_get(wave.state)  # whole: a slice of a leaf would be a program of its own
+        for lane in grown:
             member = int(wave.ids[lane])
             self._events[member] = events[lane]
             own = jax.tree.map(lambda leaf, lane=lane: leaf[lane].copy(), state)

@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 
 from fractaljax.analysis.bands import band
-from fractaljax.errors import FractaljaxError, unknown
+from fractaljax.errors import FractaljaxError
 from fractaljax.runs import Run
-from fractaljax.view import figure
-from fractaljax.view.figure import FAINT, FORMATS, INK, blank
-from fractaljax.view.files import replacing
+from fractaljax.view.figure import FAINT, INK, blank, kind_of, save
 from fractaljax.view.groups import Groups, Result, Runs, groups, labels, members, recorded, stacked
 from fractaljax.view.panel import COLOURS, LABEL, SMALL, How, Names, draw, legend, shared_legend
 
@@ -98,9 +96,7 @@ def save_plots(result: Result, path: str | Path) -> None:
     Raises:
         FractaljaxError: the kind is not known, or the file cannot be written.
     """
-    kind = Path(path).suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        raise unknown(f"kind of figure in {path}:", kind, FORMATS)
+    kind = kind_of(path)
     found, averaged = groups(result, True, 0)
     count = sum(map(len, found.values()))
     title = f"{count:,} run" if count == 1 else f"{count:,} runs"
@@ -108,9 +104,7 @@ def save_plots(result: Result, path: str | Path) -> None:
         title += f", {len(found):,} settings"
     if count > len(found):
         title += ": mean and 95 % interval"
-    drawn = _sheet(found, How(averaged), title)
-    with replacing(path) as stream:
-        figure.write(stream, drawn, {}, kind)
+    save(_sheet(found, How(averaged), title), path, kind)
 
 
 def subtract_baseline(baseline: Run | Runs, runs: Result, metric: str = "test_loss") -> Any:

@@ -11,9 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fractaljax.analysis.dimension import Dimension, Estimate, Level
-from fractaljax.errors import unknown
-from fractaljax.view.figure import FAINT, FORMATS, INK, blank, write
-from fractaljax.view.files import replacing
+from fractaljax.view.figure import FAINT, INK, blank, kind_of, save
 
 NULL = "#9aa2ab"
 POOLED = "#c0392b"
@@ -43,12 +41,8 @@ def save_dimension(found: Dimension, path: str | Path) -> None:
     Raises:
         FractaljaxError: the kind is not known, or the file cannot be written.
     """
-    kind = Path(path).suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        raise unknown(f"kind of figure in {path}:", kind, FORMATS)
-    drawn = draw(found)
-    with replacing(path) as stream:
-        write(stream, drawn, {}, kind)
+    kind = kind_of(path)
+    save(draw(found), path, kind)
 
 
 def draw(found: Dimension) -> Any:

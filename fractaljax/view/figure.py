@@ -3,6 +3,7 @@
 Drawn on a canvas of its own, without pyplot: no global state, no window, nothing to close.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -66,16 +67,29 @@ def save_figure(
     Raises:
         FractaljaxError: a name is not known, or the file cannot be written.
     """
-    kind = Path(path).suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        raise unknown(f"kind of figure in {path}:", kind, FORMATS)
+    kind = kind_of(path)
     chosen = {"reading": picture.named(field, reading), "cmap": cmap, "stretch": stretch}
     drawn = draw(field, **chosen, fine=fine, contour=contour)
+    save(drawn, path, kind, texts(field, **chosen, **extras(field, fine, contour)))
+
+
+def kind_of(path: str | Path, what: str = "figure") -> str:
+    """The format that a file name asks for; raises FractaljaxError for one not in `FORMATS`."""
+    kind = Path(path).suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise unknown(f"kind of {what} in {path}:", kind, FORMATS)
+    return kind
+
+
+def save(
+    drawn: Any, path: str | Path, kind: str = "png", notes: Mapping[str, str] | None = None
+) -> None:
+    """Writes a figure of `blank` to a file; `kind` and `notes` as in `write`."""
     with replacing(path) as stream:
-        write(stream, drawn, texts(field, **chosen, **extras(field, fine, contour)), kind)
+        write(stream, drawn, notes or {}, kind)
 
 
-def write(stream: BinaryIO, drawn: Any, notes: dict[str, str], kind: str) -> None:
+def write(stream: BinaryIO, drawn: Any, notes: Mapping[str, str], kind: str) -> None:
     """Writes a figure of `draw` as `png`, `pdf` or `svg`; the last two only hold the settings."""
     if kind == "png":
         found = pixels(drawn)
@@ -87,16 +101,10 @@ def write(stream: BinaryIO, drawn: Any, notes: dict[str, str], kind: str) -> Non
 
 
 def pixels(drawn: Any) -> np.ndarray:
-    """A figure of `blank` as colours, uint8 `[h, w, 3]`; drawn once, where `savefig` draws one that
-    lays itself out twice."""
+    """The colours of a figure of `blank`, uint8 `[h, w, 3]`. `savefig` draws one that has a layout
+    engine twice."""
     drawn.canvas.draw()
     return np.asarray(drawn.canvas.buffer_rgba())[..., :3]
-
-
-def save(drawn: Any, path: str | Path) -> None:
-    """Writes a figure of `blank` as PNG."""
-    with replacing(path) as stream:
-        write(stream, drawn, {}, "png")
 
 
 def draw(

@@ -4,11 +4,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from fractaljax.errors import FractaljaxError, unknown
+from fractaljax.errors import FractaljaxError
 from fractaljax.levels import Zoom
 from fractaljax.view import caption, figure, picture
 from fractaljax.view.contour import Line
-from fractaljax.view.files import replacing
 from fractaljax.view.metadata import texts
 from fractaljax.view.painting import paint
 from fractaljax.view.ticks import TIMES, number, power
@@ -39,15 +38,12 @@ def save_sheet(
     Raises:
         FractaljaxError: a name is not known, or the file cannot be written.
     """
-    kind = Path(path).suffix.lower().removeprefix(".")
-    if kind not in figure.FORMATS:
-        raise unknown(f"kind of contact sheet in {path}:", kind, figure.FORMATS)
+    kind = figure.kind_of(path, "contact sheet")
     first = zoom.levels[0]
     chosen = {"reading": picture.named(first, reading), "cmap": cmap, "stretch": stretch}
     drawn = draw(zoom, **chosen, contour=contour)
     notes = texts(first, **chosen, levels=len(zoom), factor=zoom.factor)
-    with replacing(path) as stream:
-        figure.write(stream, drawn, notes, kind)
+    figure.save(drawn, path, kind, notes)
 
 
 def draw(

@@ -101,7 +101,7 @@ def test_a_sweep_fills_the_same_table(team, tmp_path):
 
 def test_a_search_and_a_transfer_are_the_same(team, tmp_path):
     (tmp_path / "study.yaml").write_text(small.SEARCH)
-    how = small.DEALT["search"]
+    how = small.NUMERIC["search"]
     for name, cluster in (("alone", None), ("dealt", team)):
         found = studies.search(tmp_path / "study.yaml", out=tmp_path / name, cluster=cluster, **how)
         assert set(found.losses) == {"4", "6"}
@@ -116,7 +116,7 @@ def test_growing_networks_wait_for_what_they_start_from(team, tmp_path):
     (tmp_path / "grow.yaml").write_text(GROW)
     for name, cluster in (("alone", None), ("dealt", team)):
         told = studies.grow(
-            tmp_path / "grow.yaml", out=tmp_path / name, cluster=cluster, **small.DEALT["grow"]
+            tmp_path / "grow.yaml", out=tmp_path / name, cluster=cluster, **small.NUMERIC["grow"]
         )
         assert not told.missing
     dealt = tables(tmp_path / "dealt")
