@@ -61,6 +61,9 @@ def run(job: Job, asked: Connection, world: World) -> None:
             code = main(job.words)
     except SystemExit as left:
         code = left.code
+        if isinstance(code, str):  # as Python does
+            print(code, file=sys.stderr)
+            code = 1
     except BaseException:
         traceback.print_exc()
         code = 1

@@ -72,6 +72,7 @@ class Command:
 
     def line(self) -> str:
         """The next line that it says, waited for; empty once it has ended."""
+        end = time.monotonic() + WAIT_S
         while True:
             last = not self.running()  # before the look: what it says at its end is seen
             said = _read(self._said)[self._read :]
@@ -79,7 +80,7 @@ class Command:
                 found = said.partition("\n")[0] + "\n" if "\n" in said else said
                 self._read += len(found)
                 return found
-            time.sleep(LOOK_EVERY_S)
+            self._wait(end)
 
     def told(self) -> str:
         """What it has written to standard error so far."""
@@ -88,19 +89,30 @@ class Command:
     def until(self, happened: Callable[[], object]) -> None:
         """Waits for something that this command does."""
         end = time.monotonic() + WAIT_S
-        while not happened():
-            assert self.running(), f"it ended before: {self.told()}"
-            assert time.monotonic() < end, "a command hangs"
-            time.sleep(LOOK_EVERY_S)
+        while True:
+            last = not self.running()
+            if happened():
+                return
+            assert not last, f"it ended before: {self.told()}"
+            self._wait(end)
 
     def ended(self) -> Ended:
         """Waits for its end; it has nothing more to read."""
         self._asks.close()
-        self._process.join(WAIT_S)
-        assert not self.running(), "a command hangs"
+        end = time.monotonic() + WAIT_S
+        while self.running():
+            self._process.join(1.0)
+            self._wait(end)
         streams = _read(self._said), _read(self._told)
         shutil.rmtree(self._place)
         return Ended(self._process.exitcode or 0, *streams)
+
+    def _wait(self, end: float) -> None:
+        """A moment until the next look; a command that is waited for too long is ended."""
+        if time.monotonic() > end:
+            self.kill()
+            raise AssertionError(f"a command hangs: {self.told()}")
+        time.sleep(LOOK_EVERY_S)
 
 
 def run(words: Sequence[object], world: World | None = None, script: str = "") -> Ended:

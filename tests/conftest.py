@@ -1,22 +1,29 @@
 """Two CPU devices, either precision, and compiled programs that are kept from run to run."""
 
+import atexit
+import functools
 import gc
+import inspect
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-# Children inherit it. What a test run measures or trains is not kept: see `room`.
-try:
-    KEPT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fractaljax-tests"
-    KEPT.mkdir(parents=True, exist_ok=True)
-except (OSError, RuntimeError):  # no home, or none to write to: kept as long as the run takes
-    KEPT = Path(tempfile.gettempdir()) / f"fractaljax-tests-{os.getuid()}"
-if not os.environ.get("PYTEST_XDIST_WORKER"):
-    (KEPT / "fractaljax" / "wisdom.json").unlink(missing_ok=True)
-    os.environ["XDG_CACHE_HOME"] = str(KEPT)
+if not os.environ.get("PYTEST_XDIST_WORKER"):  # workers and other children inherit it
+    try:
+        kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fractaljax-tests"
+        kept.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=kept).close()
+        # what a run measures is not kept; nor what it trains: see `room`
+        (kept / "fractaljax" / "wisdom.json").unlink(missing_ok=True)
+    except (OSError, RuntimeError):  # no home, or none to write to: kept as long as the run takes
+        kept = Path(tempfile.mkdtemp(prefix="fractaljax-tests-"))
+        atexit.register(shutil.rmtree, kept, ignore_errors=True)
+    os.environ["XDG_CACHE_HOME"] = str(kept)
 
 from fractaljax import registry
 from fractaljax.cli import COLLECT_EVERY
@@ -34,20 +41,55 @@ LACKING = {  # why this machine has no such thing, or None
     "chromium": None if CHROMIUM else "no Chromium on this machine",
     "compiler": build.missing(),
 }
-STARTERS = ("commands", "multiprocessing", "subprocess")  # modules
-ROOMS_OF_PROCESSES = {"benchmarks", "cluster", "explorer", "faults"}
+STARTERS = {  # modules whose functions start processes
+    *("commands", "multiprocessing", "subprocess"),
+    *("fractaljax.cluster.connect", "playwright.sync_api"),
+}
+TESTS = f"{Path(__file__).parent}{os.sep}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests of modules that start processes; modules that take long come first, so that
-    no worker has a long test left when the others are done."""
+    """Marks the tests that start processes; modules that take long come first, so that no worker
+    has a long test left when the others are done."""
     for item in items:
-        names = vars(getattr(item, "module", None) or pytest).values()
-        homes = {getattr(v, "__module__", getattr(v, "__name__", "")) for v in names}
-        if homes & {*STARTERS} or ROOMS_OF_PROCESSES & {*item.path.parts}:
+        if isinstance(item, pytest.Function) and _starts_processes(item):
             item.add_marker(pytest.mark.child)
     marks = {(item.path, mark.name) for item in items for mark in item.iter_markers()}
     items.sort(key=lambda item: -sum((item.path, name) in marks for name in ("slow", "child")))
+
+
+def _starts_processes(test: pytest.Function) -> bool:
+    """Whether a test names a starter, or a fixture of it does, or what they name of the tests."""
+    fixtures = test._fixtureinfo.name2fixturedefs.values()
+    waiting = [test.function, *(fixture.func for several in fixtures for fixture in several)]
+    seen = {*waiting}
+    while waiting:
+        named = _named(waiting.pop())
+        if any(
+            {getattr(v, "__module__", ""), getattr(v, "__name__", "")} & STARTERS for v in named
+        ):
+            return True
+        waiting += [v for v in named if inspect.isroutine(v) and v not in seen]
+        seen.update(waiting)
+    return False
+
+
+@functools.cache
+def _named(function: Callable[..., object]) -> list[Any]:
+    """What a function of the tests names, and what that holds; nothing of other functions."""
+    function = inspect.unwrap(function)
+    code = getattr(function, "__code__", None)
+    if code is None or not code.co_filename.startswith(TESTS):
+        return []
+    codes, names = [code], set()
+    for code in codes:
+        names |= {*code.co_names}
+        codes += [constant for constant in code.co_consts if inspect.iscode(constant)]
+    values = [*map(function.__globals__.get, names)]
+    modules = [v for v in values if f"{getattr(v, '__file__', '')}".startswith(TESTS)]
+    values += [getattr(module, name, None) for module in modules for name in names]
+    values += [member for v in values if inspect.isclass(v) for member in vars(v).values()]
+    return values
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -240,6 +240,7 @@ def test_the_default_place(capsys):
     assert {p.name for p in Path().iterdir()} == {"tiny.yaml", "adam.yaml", "outputs"}
 
 
+@pytest.mark.slow
 def test_several_experiments_take_a_folder_each(capsys):
     assert run("scan", "adam.yaml", "--out", "all", "--resolution", "3x2") == 0
     assert sorted(p.name for p in Path("all").iterdir()) == ["one", "two"]
@@ -281,6 +282,7 @@ def test_one_axis_gives_a_line(capsys):
     assert Path("line/image.png").exists() and Path("line/figure.png").exists()
 
 
+@pytest.mark.slow
 def test_tile_all_is_one_tile(capsys, result):
     assert run("scan", "tiny.yaml", "--tile", "all", "--chunk", "2", "--out", "whole") == 0
     assert run("scan", "tiny.yaml", "--tile", "4", "--chunk", "2", "--out", "cut") == 0
@@ -308,6 +310,7 @@ def test_another_scan_in_the_folder_is_refused(capfd, result):
 
 
 @pytest.mark.parametrize("source", ["config", "folder", "image.png", "figure.png"])
+@pytest.mark.slow
 def test_show_prints_what_scan_takes_again(source, capsys, result):
     source = {"config": "tiny.yaml", "folder": result}.get(source, result / source)
     Path("again.yaml").write_text(printed(capsys, "show", source))
@@ -357,6 +360,7 @@ def test_a_picture_that_cannot_be_drawn_is_one_line(words, said, capfd, result):
 # ---- bench
 
 
+@pytest.mark.slow
 def test_bench_measures_and_the_best_chunk_is_remembered(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     lines = printed(capsys, "bench", "tiny.yaml", "steps=10", "--devices", "1").splitlines()

@@ -152,6 +152,7 @@ def test_a_mistake_costs_one_line(tmp_path, monkeypatch, capsys, words, said):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_costs_one_line(tmp_path, capsys):
     blocked = tmp_path / "file"
     blocked.write_text("a file where a folder should be")

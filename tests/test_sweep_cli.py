@@ -218,6 +218,7 @@ def test_the_default_place_is_of_the_base_setting(capsys):
     assert [len(fj.load_sweep(place)) for place in places] == [6, 6, 4]
 
 
+@pytest.mark.slow
 def test_plots(copy, capsys):
     from PIL import Image
 
@@ -230,6 +231,7 @@ def test_plots(copy, capsys):
 # ---- other kinds of sweeps
 
 
+@pytest.mark.slow
 def test_runs_of_different_length_stand_in_one_table():
     words = ["model.gamma=0.75,1.0", "max_steps=12,20", "--zip", "model.gamma,max_steps"]
     assert sweep(*words, "batch_seed=0..2", "num_evaluations=4") == 0

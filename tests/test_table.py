@@ -202,6 +202,7 @@ def test_a_column_of_nothing_and_a_base_of_something(tmp_path, finish):
     assert [*load_sweep(tmp_path).values("problem.batch")] == [None, 50]
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_runs(tmp_path):
     settings = grid(seeds=range(50_000))
     seeds = np.array([s["batch_seed"] for s in settings], np.float32)

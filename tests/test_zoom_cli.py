@@ -33,6 +33,7 @@ def run(*words):
         return left.code
 
 
+@pytest.mark.slow
 def test_auto_finds_its_way_draws_every_level_and_goes_on(capsys, caplog):
     caplog.set_level("INFO")
     words = ("zoom", "tiny.yaml", "--auto", "--seed", 3, "--levels", 3, "--out", "deep")

@@ -6,18 +6,19 @@ one, which is never replaced. Its size limit reads the time of last use of every
 write, under one lock for all processes. And it hands XLA whatever bytes it finds. So `Store` takes
 its place behind JAX's interface; where a later JAX has no such interface, JAX's own store is used.
 
-An entry is a file: the digest of a compiled program, and the program. Its time of modification is
-the time of its last use, to the day. Programs run with the rights of the user, so that a folder
-which another user owns or may write is not used.
+An entry is a file: a digest of its name and a compiled program, and the program. Its time of
+modification is the time of its last use, to the day. Programs run with the rights of the user, so
+that a folder which another user owns or may write is not used.
 """
 
 import contextlib
+import functools
 import hashlib
-import itertools
 import logging
 import os
 import stat
 import time
+import uuid
 from pathlib import Path
 
 import jax
@@ -54,10 +55,16 @@ def folder() -> Path | None:
     """The folder of this jaxlib and this processor: the programs of others do not run here."""
     base = machine.cache_folder()
     if base is None:
-        log.debug("no home folder: compiled programs are not kept")
+        _refused("no home folder")
         return None
     about = f"{jaxlib_version} {machine.processor()}"
     return base / "xla" / f"{jaxlib_version}-{hashlib.sha256(about.encode()).hexdigest()[:12]}"
+
+
+@functools.cache
+def _refused(why: str) -> None:
+    """Tells once why programs are not kept."""
+    log.debug("%s; compiled programs are not kept", why)
 
 
 def _usable(place: Path) -> bool:
@@ -66,11 +73,11 @@ def _usable(place: Path) -> bool:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = place.stat()
     except OSError as error:
-        log.debug("%s: %s; compiled programs are not kept", place, error.strerror)
+        _refused(f"{place}: {error.strerror}")
         return False
     ours = not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
     if not ours or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        log.debug("%s: other users can write there; compiled programs are not kept", place)
+        _refused(f"{place}: other users can write there")
         return False
     return True
 
@@ -98,10 +105,7 @@ class Store:
     def __init__(self, place: Path, limit: int = LIMIT):
         self._path = place  # the name JAX looks for
         self._limit = limit
-        self._unchecked = (
-            limit  # bytes written since the size was looked at: at first, no one knows
-        )
-        self._names = itertools.count()
+        self._unchecked = limit  # bytes written since the size was known: it never was
         self._writes = True
 
     def get(self, key: str) -> bytes | None:
@@ -109,12 +113,13 @@ class Store:
         file = self._file(key)
         try:
             content = file.read_bytes()
-            if time.time() - file.stat().st_mtime > DAY_S:
-                os.utime(file)
         except OSError:
             return None
         digest, program = content[:DIGEST], content[DIGEST:]
-        if hashlib.sha256(program).digest() == digest:
+        if _digest(file, program) == digest:
+            with contextlib.suppress(OSError):  # of a read-only folder, or removed meanwhile
+                if time.time() - file.stat().st_mtime > DAY_S:
+                    os.utime(file)
             return program
         log.debug("%s: damaged; compiled again", file)
         with contextlib.suppress(OSError):
@@ -126,13 +131,14 @@ class Store:
         this process tries no more."""
         if not self._writes:
             return
-        part = self._path / f"{PART}{os.getpid()}-{next(self._names)}"
+        file = self._file(key)
+        part = self._path / f"{PART}{uuid.uuid4().hex}"  # machines that share a disk share pids
         try:
-            part.write_bytes(hashlib.sha256(value).digest() + value)
-            os.replace(part, self._file(key))
+            part.write_bytes(_digest(file, value) + value)
+            os.replace(part, file)
         except OSError as error:
             self._writes = False
-            log.debug("%s: %s; compiled programs are not kept", self._path, error.strerror)
+            _refused(f"{self._path}: {error.strerror}")
             with contextlib.suppress(OSError):
                 part.unlink()
             return
@@ -145,11 +151,15 @@ class Store:
         return self._path / hashlib.sha256(key.encode()).hexdigest()  # keys are of any length
 
 
+def _digest(file: Path, program: bytes) -> bytes:
+    return hashlib.sha256(file.name.encode() + program).digest()
+
+
 def trim(root: Path, limit: int = LIMIT) -> None:
     """Removes the programs that were not used for longest once all take more than `limit` bytes;
     and parts that a killed process left. Several processes may do so at once."""
     found = []
-    for path in root.rglob("*"):
+    for path in _below(root):
         with contextlib.suppress(OSError):
             about = path.lstat()
             if stat.S_ISREG(about.st_mode):
@@ -162,3 +172,11 @@ def trim(root: Path, limit: int = LIMIT) -> None:
             with contextlib.suppress(OSError):
                 path.unlink()
             total -= size
+
+
+def _below(root: Path) -> list[Path]:
+    """All that lies in a folder; what others remove meanwhile is no error."""
+    found = []
+    with contextlib.suppress(OSError):
+        found.extend(root.rglob("*"))
+    return found

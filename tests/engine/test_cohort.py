@@ -73,6 +73,7 @@ class Kept:
         self.saved += 1
 
 
+@pytest.mark.slow
 def test_members_end_at_different_times(thirty):
     ends = {len(member.curves["training"]) for member in thirty}
     assert len(ends) > 5 and max(ends) == 40
@@ -132,6 +133,7 @@ def stopped(curve, patience, epochs, due, min_delta=0.0):
         ({"patience": 1, "schedule": (), "interval": 1}, lambda e: True),
     ],
 )
+@pytest.mark.slow
 def test_stop_epochs_follow_the_schedule(stopping, due):
     def ladder(epoch):
         apart = 4 if epoch <= 12 else 2 if epoch <= 20 else 3

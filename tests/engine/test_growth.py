@@ -48,6 +48,7 @@ def same(one, other):
     return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_a_member_grows_alike_alone_and_among_others():
     """Bit for bit at equal chunk, although others grow at other times."""
     spec = study()

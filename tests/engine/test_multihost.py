@@ -35,7 +35,11 @@ def together(config: Path, out: Path, *more: str) -> list[tuple[int, str]]:
     job = [f"--coordinator=127.0.0.1:{port}", "--processes=2", "--chunk=2", "--tile=5", *more]
     words = [[config, out, *job, f"--rank={rank}"] for rank in range(2)]
     running = [Command(own, script=SCRIPT.read_text()) for own in words]
-    return [(done.code, done.said + done.told) for done in [c.ended() for c in running]]
+    try:
+        return [(done.code, done.said + done.told) for done in [c.ended() for c in running]]
+    finally:
+        for command in running:
+            command.kill()
 
 
 @pytest.mark.slow

@@ -183,6 +183,7 @@ def test_a_store_keeps_its_kernel(tmp_path, capsys, monkeypatch):
     assert said.count("\n") == 1 and "no C++ compiler" in said
 
 
+@pytest.mark.slow
 def test_every_axis_reads_the_same_or_is_refused():
     """What looks like its default while it is an axis must not slip through."""
     spec = small(4, schedule=fj.Part("constant"))

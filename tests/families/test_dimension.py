@@ -129,6 +129,7 @@ def test_pairs_keep_their_distance_down_to_the_floor(dtype):
     assert not apart.any()  # merged, and said so
 
 
+@pytest.mark.slow
 def test_the_verb(tmp_path, capsys):
     from fractaljax.cli import main
 

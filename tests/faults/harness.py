@@ -75,6 +75,7 @@ def completed(undisturbed: Calm, out: Path, before: Pieces) -> tuple[int, int]:
     work = undisturbed.work
     ended = run(work.words(out))
     assert ended.code == 0, ended.told
+    assert not [*out.rglob("running.npz")], "a training that has ended is kept to go on with"
     return lost(before, work.finished(out)), wrong(undisturbed.found, work.found(out))
 
 

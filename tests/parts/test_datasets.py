@@ -88,6 +88,7 @@ class TestSampling:
         order = jax.jit(shuffled, static_argnums=2)(KEY, jnp.arange(total), total)
         np.testing.assert_array_equal(np.sort(order), np.arange(total))
 
+    @pytest.mark.slow
     def test_shuffles_are_uniform_in_pairs_of_places(self):
         keys, places = jax.random.split(KEY, 20000), jnp.arange(7)
         orders = np.array(jax.vmap(lambda key: shuffled(key, places, 7))(keys))
@@ -100,6 +101,7 @@ class TestSampling:
         assert abs(np.corrcoef(numbers[1:], numbers[:-1])[0, 1]) < 5 / np.sqrt(60000)
 
     @pytest.mark.parametrize("sampling", ["replacement", "distinct", "epochs"])
+    @pytest.mark.slow
     def test_vmapped_keys_draw_what_each_draws_alone(self, sampling):
         draw = sampler(5, sampling)
         keys = jax.random.split(KEY, 3)
