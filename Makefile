@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # a file of tests stays with one worker: what it trains once is trained once
 WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test check unit lint types docs audit clean
+.PHONY: demo test check unit lint docs audit clean
 
 demo: $(VENV)/installed
 	$(BIN)/fractaljax scan configs/paper/tanh.yaml --only demo --out outputs/demo
@@ -29,9 +29,6 @@ unit: $(VENV)/installed-dev
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@$(MAKE) --no-print-directory types
-
-types: $(VENV)/installed-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/installed-dev

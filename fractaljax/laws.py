@@ -7,7 +7,8 @@ laws.check("model", "wavelet")       # raises AssertionError with the law that i
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
@@ -268,7 +269,7 @@ def _trace(spec: Spec, axes: dict[str, float]) -> None:
     try:
         read = jax.eval_shape(last, dict.fromkeys(axes, jax.ShapeDtypeStruct((), spec.dtype)))
     except FractaljaxError as error:
-        path = next((p for p in axes if p.rsplit(".", 1)[-1] in str(error)), None)
+        path = _named(axes, str(error))
         assert path, f"law 1: none of {names} is named in: {error}"
         raise _Refused(path) from error
     except jax.errors.JAXTypeError as error:
@@ -278,6 +279,13 @@ def _trace(spec: Spec, axes: dict[str, float]) -> None:
     for name, value in read.items():
         if jnp.issubdtype(value.dtype, jnp.floating):
             assert value.dtype == spec.dtype, f"law 7: {names}: {name} becomes {value.dtype}"
+
+
+def _named(axes: Iterable[str], message: str) -> str | None:
+    """The path that a message names; or one of which it names the last word."""
+    whole, last = [(path, path) for path in axes], [(path, path.split(".")[-1]) for path in axes]
+    found = (p for p, word in whole + last if re.search(rf"\b{re.escape(word)}\b", message))
+    return next(found, None)
 
 
 def _rate(spec: Course) -> str:

@@ -100,6 +100,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(why)
 
 
+def pytest_sessionfinish() -> None:
+    """What is left has no need to be looked through, which pytest does five times now."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str | None:
     """A browser's program."""

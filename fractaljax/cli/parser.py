@@ -82,7 +82,7 @@ def build() -> Parser:
     )
     made = top.add_subparsers(title="verbs", required=True, metavar="VERB")
 
-    def verb(name: str, run: Verb, text: str, epilog: str = "") -> Parser:
+    def verb(name: str, run: Verb, text: str, epilog: str = "", trains: bool = True) -> Parser:
         parser = made.add_parser(
             name,
             help=text,
@@ -91,9 +91,10 @@ def build() -> Parser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        text = "also say why compiled programs are not kept for the next command"
-        parser.add_argument("--verbose", action="store_true", help=text)
-        parser.set_defaults(verb=run, parser=parser)
+        parser.set_defaults(verb=run, parser=parser, verbose=False)
+        if trains:
+            text = "also say why compiled programs are not kept for the next command"
+            parser.add_argument("--verbose", action="store_true", help=text)
         return parser
 
     _scan(verb("scan", verbs.scan, "train a window, keep the field, draw it", SCAN))
@@ -103,8 +104,8 @@ def build() -> Parser:
     crossed = verb("sweep", sweep.sweep, text, sweep.SWEEP)
     _add_source(crossed)
     sweep.add_sweep(crossed)
-    joined = verb("merge", merge.merge, "join sweeps of several machines", merge.MERGE)
-    merge.add_merge(joined)
+    text = "join sweeps of several machines"
+    merge.add_merge(verb("merge", merge.merge, text, merge.MERGE, trains=False))
     text = "the best hyperparameters of every architecture of a study"
     _result(verb("search", study.search, text, study.SEARCH), study.add_search)
     text = "every architecture with the best hyperparameters of every other"
@@ -114,24 +115,26 @@ def build() -> Parser:
     text = "networks that grow: arms of an experiment, compared seed by seed"
     _result(verb("grow", grow.grow, text, grow.GROW), grow.add_grow)
     text = "commands of an agenda, the highest priority first"
-    queue.add_queue(verb("queue", queue.queue, text, queue.QUEUE))
+    queue.add_queue(verb("queue", queue.queue, text, queue.QUEUE, trains=False))
     text = "tables and pictures of a search, transfer or experiment, from disk"
-    _result(verb("report", study.report, text, study.REPORT), study.add_report)
+    told = verb("report", study.report, text, study.REPORT, trains=False)
+    _result(told, study.add_report)
     text = "draw a stored field or a whole zoom again, in any form"
     _result(verb("render", render.render, text, render.RENDER), render.add_render)
     text = "a web page on this machine: a map that trains what one looks at"
     page = verb("explore", explore.explore, text, explore.EXPLORE)
     _add_source(page, required=False)
     explore.add_explore(page)
-    _result(verb("video", video.video, "a zoom as a video", video.VIDEO), video.add_video)
+    film = verb("video", video.video, "a zoom as a video", video.VIDEO, trains=False)
+    _result(film, video.add_video)
     text = "how rough the boundary is, by three methods, beside a null model"
     measured = verb("dimension", dimension.dimension, text, dimension.DIMENSION)
     _result(measured, dimension.add_dimension)
     text = "how much of a result is decided by rounding, level by level"
     _result(verb("audit", audit.audit, text, audit.AUDIT), audit.add_audit)
-    _list(verb("list", verbs.list_parts, "the registered components", LIST))
+    _list(verb("list", verbs.list_parts, "the registered components", LIST, trains=False))
     text = "full settings of a config, a result or a picture, for scan to take again"
-    _add_source(verb("show", verbs.show, text, SHOW))
+    _add_source(verb("show", verbs.show, text, SHOW, trains=False))
     text = "measure the speed of this machine; the best chunk is remembered"
     _bench(verb("bench", verbs.bench, text, BENCH))
     return top

@@ -22,7 +22,7 @@ class MaskedMlp(nn.Module):
     Weights that do not exist are zero, so that the forward pass needs no mask.
     """
 
-    hidden: int  # layers
+    num_hidden: int
     reach: int
     activation: Callable[[Array], Array]
 
@@ -30,9 +30,9 @@ class MaskedMlp(nn.Module):
     def __call__(self, x: Array) -> tuple[Array, tuple[Array, ...], tuple[Array, ...]]:
         """Outputs `[O, N]`; every hidden layer before and after its activation."""
         seen, before = [x], []
-        for i in range(self.hidden + 1):
+        for i in range(self.num_hidden + 1):
             nodes = seen[max(0, i + 1 - self.reach) :] if self.reach else seen
-            layer = Masked(i < self.hidden, self.activation, name=f"layer_{i:03d}")
+            layer = Masked(i < self.num_hidden, self.activation, name=f"layer_{i:03d}")
             z, passed = layer(nodes[0] if len(nodes) == 1 else jnp.concatenate(nodes))
             before.append(z)
             seen.append(passed)

@@ -143,17 +143,17 @@ def shuffled(key: Key, places: Array, total: int) -> Array:
     number = lax.convert_element_type(places, jnp.uint32)
     offsets = lax.rem(bits[:, 0], lax.full((ROUNDS,), total, jnp.uint32))
     both = [lax.broadcast_in_dim(x, (ROUNDS, *number.shape), (0,)) for x in (offsets, bits[:, 1])]
-    whole, one, low, middle, first, second = (
-        lax.full(number.shape, n, jnp.uint32) for n in (total, 1, 13, 15, 0x9E3779B1, 0x85EBCA77)
+    whole, one, shift, last_shift, factor, last_factor = (
+        lax.full(number.shape, n, jnp.uint32) for n in (total, 1, 15, 13, 0x9E3779B1, 0x85EBCA77)
     )
     for i in range(ROUNDS):
         if i % 8 == 0:  # all rounds in one kernel take jaxlib 0.12 for ever to compile
             number = lax.optimization_barrier(number)
         offset, salt = (lax.index_in_dim(x, i, keepdims=False) for x in both)
         partner = lax.rem(lax.add(offset, lax.sub(whole, number)), whole)
-        mixed = lax.mul(lax.bitwise_xor(lax.max(number, partner), salt), first)
-        mixed = lax.mul(lax.bitwise_xor(mixed, lax.shift_right_logical(mixed, middle)), second)
-        mixed = lax.bitwise_xor(mixed, lax.shift_right_logical(mixed, low))
+        mixed = lax.mul(lax.bitwise_xor(lax.max(number, partner), salt), factor)
+        mixed = lax.mul(lax.bitwise_xor(mixed, lax.shift_right_logical(mixed, shift)), last_factor)
+        mixed = lax.bitwise_xor(mixed, lax.shift_right_logical(mixed, last_shift))
         number = lax.select(lax.eq(lax.bitwise_and(mixed, one), one), partner, number)
     return number
 

@@ -1,13 +1,11 @@
 """Clusters for tests: workers of this process, and a scheduler with workers of their own."""
 
 import contextlib
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from commands import Command
 
 import fractaljax as fj
 from fractaljax.cluster import Piece, connected, deal
@@ -21,6 +19,13 @@ window: {resolution: 16}
 """
 CHUNK, TILE, TILES = 2, 2, 64
 START_S = 90.0  # for a process to be there, on a busy machine
+DASK = """
+import importlib, os, sys
+name, folder, *words = sys.argv[1:]
+os.chdir(folder)
+os.environ["DASK_TEMPORARY_DIRECTORY"] = "."  # read at import
+importlib.import_module(f"distributed.cli.dask_{name}").main(words)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -49,15 +54,13 @@ class Processes:
 
     def __init__(self, folder: Path):
         self._folder, self.file = folder, folder / "scheduler.json"
-        self.workers: list[subprocess.Popen] = []
+        self._started: list[Command] = []
+        self.workers: list[Command] = []
         self.scheduler = self._start(
             "scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address",
             "127.0.0.1:0", "--scheduler-file", self.file,
         )  # fmt: skip
-        until = time.monotonic() + START_S
-        while not self.file.exists():
-            assert time.monotonic() < until and self.scheduler.poll() is None
-            time.sleep(0.05)
+        self.scheduler.until(self.file.exists)
 
     def add(self, *words):
         """Another worker; it need not have registered yet."""
@@ -81,16 +84,14 @@ class Processes:
             deal(team, pieces, dtype="float64", heard=lambda *_: None, short=False)
 
     def close(self):
-        for process in [*self.workers, self.scheduler]:
+        while self._started:
+            process = self._started.pop()
             process.kill()
-            process.wait()
+            process.ended()
 
-    def _start(self, *words):
-        log = open(self._folder / f"{words[0]}.log", "ab")  # noqa: SIM115 (the process has it)
-        place = {"cwd": self._folder, "env": {**os.environ, "DASK_TEMPORARY_DIRECTORY": "."}}
-        found = [sys.executable, "-m", "distributed.cli.dask_" + words[0], *map(str, words[1:])]
-        with log:
-            return subprocess.Popen(found, stdout=log, stderr=log, **place)
+    def _start(self, name, *words):
+        self._started.append(Command([name, self._folder, *words], script=DASK))
+        return self._started[-1]
 
 
 @pytest.fixture(scope="module")

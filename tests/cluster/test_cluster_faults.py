@@ -104,7 +104,7 @@ def test_a_worker_that_stands_still_does_not_hold_the_end(processes, config, und
     driver = Command(command(config, out, processes.file))
     driver.until(at_least(out, 10))
     stopped = processes.workers[-1]
-    stopped.send_signal(signal.SIGSTOP)
+    os.kill(stopped.pid, signal.SIGSTOP)
     try:
         before = finished(out)
         ended = driver.ended()
@@ -112,7 +112,7 @@ def test_a_worker_that_stands_still_does_not_hold_the_end(processes, config, und
         check(out, undisturbed, before)
         whole = finished(out)
     finally:
-        stopped.send_signal(signal.SIGCONT)
+        os.kill(stopped.pid, signal.SIGCONT)
     time.sleep(3)  # the one that stood still ends its tile, and finds it there
     assert finished(out) == whole
 

@@ -60,7 +60,7 @@ def test_a_picture_is_there_whole_or_not_at_all(undisturbed, tmp_path, verb):
     for name in PICTURES[verb]:
         with mounted(tmp_path / name, "8k") as place:
             if not place and name == "picture.dzi":
-                continue  # its files are smaller than the line that is wanted
+                continue  # a limit that stops its small files stops the line about it too
             injected += 1
             small = place or tmp_path / name
             world = World() if place else World(file_size=1000)
