@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 import fractaljax as fj
 from fractaljax import cli, config, registry, store
+from fractaljax.config.plain_yaml import from_yaml, to_yaml
 from fractaljax.errors import FractaljaxError
 from fractaljax.spec import ALIASES, PART_ROLES, Spec
 from fractaljax.store import records
@@ -133,9 +135,50 @@ def test_settings_survive_a_round_trip(values):
 # ---- what may be written how
 
 
+# What YAML 1.2 (10.3.2, core schema) and Python 3.11 make of it; PyYAML 6 reads `010` as 8.
+NUMBERS = {
+    **{"010": 10, "-007": -7, "009": 9, "00": 0, "+5": 5, "0x1F": 31, "0o17": 15, "0b11": 3},
+    **{"1e2": 100, "12E+03": 12_000, "1_000": 1000, "9007199254740991": 2**53 - 1, "0e5": 0},
+    **{"1e-3": 1e-3, "-.5": -0.5, "5.": 5.0, "1.0e2": 100.0, "1e16": 1e16, "1_0.5": 10.5},
+    **{".inf": math.inf, "-.Inf": -math.inf, "4.9e-324": 5e-324, "0.0e-999": 0.0},
+}
+
+
+@pytest.mark.parametrize(("text", "number"), NUMBERS.items())
+def test_a_number_is_read_as_yaml_1_2_and_python_read_it(text, number):
+    found = from_yaml(text)
+    assert found == number and type(found) is type(number)
+    assert from_yaml(f"[{{a: {text}}}]") == [{"a": number}]
+    assert from_yaml(f"'{text}'") == text == from_yaml(to_yaml(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("1:30", "-1:30:00", "1:30.5", "yes", "No", "on", "OFF", "1__0", "1_", "0x_1"),
+        *("1e400", "-1e400", "1e-400", "2026-11-29"),
+    ],
+)
+def test_what_only_yaml_1_1_takes_for_a_value_is_refused_with_its_line(text):
+    with pytest.raises(FractaljaxError, match="at line 2"):
+        from_yaml(f"a: 1\nb: {text}\n")
+    assert from_yaml(f"'{text}'") == text == from_yaml(to_yaml(text))
+
+
+@FUZZ
+@given(st.lists(st.text("019.exbo_:-+ nyf~", max_size=5) | st.sampled_from(["off", "null", ""])))
+def test_text_that_is_written_is_read_as_text(texts):
+    assert from_yaml(to_yaml(texts)) == texts
+
+
+@pytest.mark.parametrize("text", ["100", "0100", "1e2", "+1e+2", "1_00", "'100'"])
+def test_a_count_is_one_number_in_files_and_overrides(text):
+    assert one(f"steps: {text}").spec.steps == one("{}", f"steps={text}").spec.steps == 100
+    assert one(f"window: {{resolution: {text}}}").window.x.n == 100
+
+
 @pytest.mark.parametrize("text", ["1e-3", "1e-03", "1.0e-3", "0.001", "'1e-3'", ".001"])
 def test_a_number_is_a_number_however_it_is_written(text):
-    """YAML 1.1 takes `1e-3` for text."""
     assert one(f"optimizer: {{lr: {text}}}").spec.optimizer["lr"] == 1e-3
     assert one("{}", f"optimizer.lr={text}").spec.optimizer["lr"] == 1e-3
     assert one("{}", f"LR={text}").spec.optimizer["lr"] == 1e-3

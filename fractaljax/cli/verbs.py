@@ -57,9 +57,8 @@ def list_parts(arguments: argparse.Namespace) -> int:
 def show(arguments: argparse.Namespace) -> int:
     """Prints the full settings of a config, a result or a picture, in a form that `scan`, or
     `sweep` for a pair, takes again."""
-    import yaml
-
     from fractaljax import config
+    from fractaljax.config.plain_yaml import to_yaml
 
     raw, _ = source.settings(arguments)
     if config.holds_pairs(raw):
@@ -73,7 +72,7 @@ def show(arguments: argparse.Namespace) -> int:
     single = len(trees) == 1 and not raw["plugins"]
     plugins = {"plugins": raw["plugins"]} if raw["plugins"] else {}
     tree = next(iter(trees.values())) if single else {**plugins, "experiments": trees}
-    print(yaml.safe_dump(tree, sort_keys=False), end="")
+    print(to_yaml(tree), end="")
     return 0
 
 

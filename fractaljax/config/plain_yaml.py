@@ -3,8 +3,14 @@
 Nothing in a file makes an object of Python, nothing is given twice, and nothing grows: aliases are
 references in memory, but whatever copies, compares or prints them would meet every one of them
 (ten lines of ten aliases each are ten thousand million values).
+
+A number is what Python, JSON and YAML 1.2 take it for: `010` is ten, `1e2` a hundred. PyYAML goes
+by YAML 1.1, where `010` is eight, `1:30` ninety and `no` false; what means something there only is
+refused.
 """
 
+import math
+import re
 from collections import Counter
 from typing import Any
 
@@ -17,6 +23,24 @@ MAX_DEPTH = 40  # blocks and lists in each other
 MAX_BITS = 4096  # of a whole number
 _PLAIN = ("null", "bool", "int", "float", "str", "seq", "map")
 _TAG = "tag:yaml.org,2002:"
+_DIGITS = "[0-9]+(?:_[0-9]+)*"
+_POWER = "[eE][-+]?[0-9]+"
+_POINT = rf"(?:{_DIGITS}\.(?:{_DIGITS})?|\.{_DIGITS})"
+_READ = {  # kind -> how it is written without quotation marks, the first that fits
+    f"{_TAG}bool": "true|True|TRUE|false|False|FALSE",
+    f"{_TAG}int": rf"[-+]?(?:{_DIGITS}|0x[0-9a-fA-F]+|0o[0-7]+|0b[01]+)",
+    f"{_TAG}float": rf"[-+]?(?:{_POINT}(?:{_POWER})?|{_DIGITS}{_POWER}|\.(?:inf|Inf|INF))"
+    r"|\.(?:nan|NaN|NAN)",
+    "a word for true or false": "yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF",
+    "a number to base 60": r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?",
+    "a number to some": r"[-+]?(?:\.?[0-9][0-9_]*(?:\.[0-9_]*)?|0[xb][0-9a-fA-F_]+)",
+}
+_INSTEAD = {  # what is refused -> what is to be written
+    f"{_TAG}timestamp": "a date; text is in quotation marks",
+    "a word for true or false": "true to some and text to others; write true, false or 'text'",
+    "a number to base 60": "a number to base 60 to some; write it out, or as 'text'",
+    "a number to some": "a number to some; write digits without blanks, or 'text'",
+}
 
 
 def from_yaml(text: str) -> Any:
@@ -42,6 +66,11 @@ def from_yaml(text: str) -> Any:
             loader.dispose()
 
 
+def to_yaml(tree: Any) -> str:
+    """YAML text of plain data, of which `from_yaml` makes the same."""
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
 def _measured(
     node: yaml.Node, known: dict[int, tuple[int, int] | None], depth: int
 ) -> tuple[int, int]:
@@ -53,7 +82,8 @@ def _measured(
     """
     line = node.start_mark.line + 1
     if node.tag.removeprefix(_TAG) not in _PLAIN:
-        what = "a date; text is in quotation marks" if node.tag.endswith(":timestamp") else node.tag
+        shown = f"{node.value} is " if node.tag in _INSTEAD else ""
+        what = f"{shown}{_INSTEAD.get(node.tag, node.tag)}"
         raise FractaljaxError(f"not plain data at line {line}: {what}")
     if id(node) not in known:
         known[id(node)] = None
@@ -96,10 +126,22 @@ class _Loader(yaml.SafeLoader):
 
     def construct_whole(self, node):
         """A whole number that can be printed: hexadecimal ones may have any length."""
-        value = self.construct_yaml_int(node)
+        text = node.value
+        value = int(text, 0 if re.match("[-+]?0[xob]", text) else 10)
         if value.bit_length() > MAX_BITS:
             raise FractaljaxError(f"a whole number of more than {MAX_BITS} bits")
         return value
+
+    def construct_number(self, node):
+        """A number with a point or a power of ten; `1e2` is whole, as if it were written out."""
+        text, line = node.value, node.start_mark.line + 1
+        value = float(re.sub(r"\.(?=[in])", "", text.lower()))
+        if math.isinf(value) and "inf" not in text.lower():
+            raise FractaljaxError(f"{text} at line {line} is larger than a float64 can be")
+        if value == 0 and re.match("[-+]?[0._]*[1-9]", text):
+            raise FractaljaxError(f"{text} at line {line} is smaller than a float64 can be")
+        whole = "." not in text and value.is_integer() and abs(value) < 2**53
+        return int(value) if whole else value
 
     def construct_text(self, node):
         """Text that a file, its name and a command can hold."""
@@ -109,5 +151,19 @@ class _Loader(yaml.SafeLoader):
         return value
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes text that would be read as something else in quotation marks."""
+
+
 _Loader.add_constructor(f"{_TAG}int", _Loader.construct_whole)
+_Loader.add_constructor(f"{_TAG}float", _Loader.construct_number)
 _Loader.add_constructor(f"{_TAG}str", _Loader.construct_text)
+for one in (_Loader, _Dumper):
+    one.yaml_implicit_resolvers = {
+        first: [
+            (tag, form) for tag, form in forms if tag[len(_TAG) :] not in ("bool", "int", "float")
+        ]
+        for first, forms in one.yaml_implicit_resolvers.items()
+    }
+    for tag, form in _READ.items():
+        one.add_implicit_resolver(tag, re.compile(f"(?:{form})$"), [*"-+.0123456789tTfFyYnNoO"])

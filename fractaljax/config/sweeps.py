@@ -12,7 +12,6 @@ from fractaljax.errors import FractaljaxError, unknown
 
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?")
 _CALLED = re.compile(r"range\(\s*(-?\d+)\s*,\s*(-?\d+)\s*(?:,\s*(-?\d+)\s*)?\)")
-_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # YAML reads 1e-3 as text
 
 MAX_DIGITS = 18  # of a number in a range: Python's ranges have no more than 2^63 numbers
 MAX_LISTED = 10**7  # numbers of ranges that are held, as other values stand beside them
@@ -182,8 +181,6 @@ def _range(word: str, text: str) -> range | None:
 
 
 def _value(word: str, text: str) -> Any:
-    if _FLOAT.fullmatch(text):
-        return float(text)
     if text.lower() == "none":
         return None
     try:
@@ -191,5 +188,5 @@ def _value(word: str, text: str) -> Any:
     except FractaljaxError as error:
         raise FractaljaxError(f"'{word}': {error}") from None
     if value and isinstance(value, list) and text.startswith("["):
-        return [_value(word, part) for part in _parts(word, text[1:-1])]  # 1e-3 is a number there
+        return [_value(word, part) for part in _parts(word, text[1:-1])]  # none is null there
     return value

@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import yaml
-
+from fractaljax.config.plain_yaml import to_yaml
 from fractaljax.errors import FractaljaxError
 from fractaljax.spec import ALIASES, FIELDS, MANY_ROLES, PART_ROLES, Part, Spec
 from fractaljax.window import Axis, Lattice, Window
@@ -17,7 +16,7 @@ OF_GROWTH = ("when", "where", "growth", "rates")  # left out where there is none
 
 def dump(spec: Spec, window: Window) -> str:
     """The full settings as YAML; `parse` and `experiments` give the same Spec and Window again."""
-    return yaml.safe_dump(as_tree(spec, window), sort_keys=False)
+    return to_yaml(as_tree(spec, window))
 
 
 def as_tree(spec: Spec, window: Window) -> dict[str, Any]:

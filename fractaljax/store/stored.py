@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from fractaljax import config
+from fractaljax.config.plain_yaml import to_yaml
 from fractaljax.field import Field
 from fractaljax.ledger import provenance
 from fractaljax.store import arrays, records
@@ -21,7 +21,7 @@ def open_field(path: str | Path) -> Field:
     """
     path = Path(path)
     attributes = records.read(path)
-    raw = config.parse(yaml.safe_dump(attributes["settings"], sort_keys=False), str(path), "stored")
+    raw = config.parse(to_yaml(attributes["settings"]), str(path), "stored")
     # a folder may come from anywhere: only the user's own files and flags name code to import
     _, spec, window = config.experiments({**raw, "plugins": []})[0]
     with on_disk(path):

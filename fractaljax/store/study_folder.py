@@ -33,10 +33,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from fractaljax import config
-from fractaljax.config.plain_yaml import from_yaml
+from fractaljax.config.plain_yaml import from_yaml, to_yaml
 from fractaljax.errors import FractaljaxError
 from fractaljax.store import disk, formats, seals
 from fractaljax.store.claims import Claims
@@ -151,14 +150,14 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
 
 def write_tree(path: Path, tree: Mapping[str, Any]) -> None:
     """A YAML file."""
-    text = yaml.safe_dump(_plain(tree), sort_keys=False, allow_unicode=True)
+    text = to_yaml(_plain(tree))
     with disk.on_disk(path):
         seals.replace(path, formats.marked(HEADER) + text)
 
 
 def write_list(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
     """A YAML file of a list."""
-    text = yaml.safe_dump(_plain(entries), sort_keys=False, allow_unicode=True)
+    text = to_yaml(_plain(entries))
     with disk.on_disk(path):
         seals.replace(path, HEADER + text)
 

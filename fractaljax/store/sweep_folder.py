@@ -15,10 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fractaljax import config
-from fractaljax.config.plain_yaml import from_yaml
+from fractaljax.config.plain_yaml import from_yaml, to_yaml
 from fractaljax.errors import FractaljaxError
 from fractaljax.store import disk, formats, parquet, seals
 
@@ -104,7 +102,7 @@ def discard_unfinished(folder: Path) -> None:
 
 
 def _write_config(folder: Path, setting: Mapping[str, Any]) -> None:
-    text = yaml.safe_dump(_as_json(setting), sort_keys=False, allow_unicode=True)
+    text = to_yaml(_as_json(setting))
     seals.replace(folder / CONFIG, formats.marked(HEADER) + text)
 
 
