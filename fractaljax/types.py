@@ -45,6 +45,9 @@ class Model(NamedTuple):
     units: Callable[[Tree, Array], tuple[tuple[Array, ...], tuple[Array, ...]]] | None = None
     # (params, x) -> every hidden layer's units before and after activation, [H, N] each
     shallow: "Shallow | None" = None  # what else says the same of a network of one hidden layer
+    updates: str | None = None
+    # `proportional` to the gradients, or the `same` for larger ones: only with an optimiser of that
+    # kind the best rate does not move with the width. None: any
 
 
 class Shallow(NamedTuple):

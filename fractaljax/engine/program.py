@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fractaljax.engine import growth, hosts, lockstep, train
+from fractaljax.engine import growth, hosts, lockstep, scaling, train
 from fractaljax.engine.descent import Hparams
 from fractaljax.engine.native import build, lanes
 from fractaljax.engine.streams import generator
@@ -118,6 +118,8 @@ def lowered(spec: Course, names: tuple[str, ...], program: Any, *arguments: Any)
 def readings(spec: Course, names: tuple[str, ...]) -> Mapping[str, Reading]:
     """Name, shape and dtype of what one network reads, in the order of the folds, without
     compiling anything; whatever a step refuses is refused here, before a store is made."""
+    for side in spec.sides.values() if isinstance(spec, Pair) else (spec,):
+        scaling.check(side)
     common = common_of(spec, names)
     values, words, _ = _arguments(np.zeros((1, len(names))), spec, _Layout(1, 1, 1))
     order: list[str] = []  # noted while tracing: what comes out of it is sorted by name

@@ -53,6 +53,7 @@ PARAMETRISATIONS = {
     "mup_adam": _mup_adam,
     "torch": _torch,
 }
+UPDATES = {"mup": "proportional", "mup_adam": "same"}  # of the optimisers that these are for
 UNIFORM = ("torch",)  # these start uniform, and their biases too; others normal, biases at zero
 WIDTH, DEPTH = 16, 2  # the paper's
 MAX_DEPTH = 10_000  # more layers than anybody compiles
@@ -230,7 +231,10 @@ def mlp(
 
     plain = len(widths) == 1 and kept and not bias and slope is None
     shallow = _shallow(widths[0], activation, parametrisation) if plain else None
-    return Model(draw, init, apply, noisy=None if kept else noisy, layers=layers, shallow=shallow)
+    return Model(
+        draw, init, apply, noisy=None if kept else noisy, layers=layers, shallow=shallow,
+        updates=UPDATES.get(parametrisation),
+    )  # fmt: skip
 
 
 def _shallow(hidden: int, activation: str, parametrisation: str) -> Shallow:
