@@ -16,6 +16,7 @@ import functools
 import hashlib
 import logging
 import os
+import re
 import stat
 import time
 import uuid
@@ -33,6 +34,9 @@ TRIM_EVERY = LIMIT // 16  # bytes that one process writes before it looks at the
 DIGEST = 32  # bytes of a SHA-256
 DAY_S, HOUR_S = 86_400, 3_600
 PART = ".part-"  # begins the name of a file that is not whole yet
+NAMED = re.compile(
+    rf"[0-9a-f]{{64}}|{re.escape(PART)}.*|.*-(cache|atime)"
+)  # ours; before 0.2: JAX's
 
 
 def keep() -> None:
@@ -157,9 +161,14 @@ def _digest(file: Path, program: bytes) -> bytes:
 
 def trim(root: Path, limit: int = LIMIT) -> None:
     """Removes the programs that were not used for longest once all take more than `limit` bytes;
-    and parts that a killed process left. Several processes may do so at once."""
+    and parts that a killed process left. Several processes may do so at once.
+
+    Args:
+        root: the folder of all versions, each with a folder of its own. What is not named as a
+            program is, or lies deeper, is not ours and stays.
+    """
     found = []
-    for path in _below(root):
+    for path in _programs(root):
         with contextlib.suppress(OSError):
             about = path.lstat()
             if stat.S_ISREG(about.st_mode):
@@ -174,9 +183,10 @@ def trim(root: Path, limit: int = LIMIT) -> None:
             total -= size
 
 
-def _below(root: Path) -> list[Path]:
-    """All that lies in a folder; what others remove meanwhile is no error."""
-    found = []
-    with contextlib.suppress(OSError):
-        found.extend(root.rglob("*"))
-    return found
+def _programs(root: Path) -> list[Path]:
+    """The files of programs and parts of them; what others remove meanwhile is no error."""
+    found: list[Path] = []
+    for pattern in ("*", "*/*"):
+        with contextlib.suppress(OSError):
+            found += root.glob(pattern)
+    return [path for path in found if NAMED.fullmatch(path.name)]

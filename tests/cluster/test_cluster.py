@@ -166,7 +166,8 @@ def sleeps(place, copy):
     """Slow for the first who comes, until the file is gone; quick for the copy."""
     if not copy:
         place.touch()
-        while place.exists():
+        end = time.monotonic() + 120
+        while place.exists() and time.monotonic() < end:
             time.sleep(0.1)
     return copy
 
@@ -181,18 +182,6 @@ def dealt(team, *pieces, **how):
         **how,
     )
     return found
-
-
-def test_a_piece_that_kills_its_workers_is_named_and_all_others_are_done(team):
-    found = {}
-    pieces = [Piece(f"tile {i}", echo, (i,)) for i in range(6)]
-    pieces.insert(2, Piece("tile 9", dies, ()))
-    with pytest.raises(FractaljaxError, match=r"tile 9: failed 3 times, its worker was killed"):
-        deal(
-            team, pieces, dtype="float64",
-            heard=lambda piece, receipt: found.__setitem__(piece.name, receipt[0]),
-        )  # fmt: skip
-    assert found == {f"tile {i}": i for i in range(6)}
 
 
 def test_a_piece_that_fails_for_a_moment_is_tried_again(team, tmp_path):
@@ -276,3 +265,16 @@ def test_the_command_line_trains_on_a_cluster(config, undisturbed, tmp_path, cap
     assert (tmp_path / "out/figure.png").exists()
     assert np.isfinite(fj.open(tmp_path / "out").provenance["wall_s"])
     capsys.readouterr()
+
+
+def test_a_piece_that_kills_its_workers_is_named_and_all_others_are_done(team):
+    """The last one: Dask (2026.8.0) starts no other worker for one that dies while it starts."""
+    found = {}
+    pieces = [Piece(f"tile {i}", echo, (i,)) for i in range(6)]
+    pieces.insert(2, Piece("tile 9", dies, ()))
+    with pytest.raises(FractaljaxError, match=r"tile 9: failed 3 times, its worker was killed"):
+        deal(
+            team, pieces, dtype="float64",
+            heard=lambda piece, receipt: found.__setitem__(piece.name, receipt[0]),
+        )  # fmt: skip
+    assert found == {f"tile {i}": i for i in range(6)}

@@ -142,12 +142,20 @@ def test_another_jaxlib_or_processor_has_a_folder_of_its_own(monkeypatch):
     assert here.parent == other.parent == compiled.folder().parent
 
 
-def test_what_is_kept_is_found_whole_or_not_at_all(tmp_path):
-    store = Store(tmp_path)
+@pytest.fixture
+def folder(tmp_path):
+    """Of one version, beside those of others: what is too much is removed from all of them."""
+    found = tmp_path / "xla" / "this version"
+    found.mkdir(parents=True)
+    return found
+
+
+def test_what_is_kept_is_found_whole_or_not_at_all(folder):
+    store = Store(folder)
     assert store.get(KEY) is None
     store.put(KEY, PROGRAM)
     assert store.get(KEY) == PROGRAM
-    (file,) = tmp_path.iterdir()
+    (file,) = folder.iterdir()
     for damaged in (b"", file.read_bytes()[:-1], PROGRAM, file.read_bytes() + b"x"):
         file.write_bytes(damaged)
         assert store.get(KEY) is None and not file.exists()
@@ -157,62 +165,62 @@ def test_what_is_kept_is_found_whole_or_not_at_all(tmp_path):
     assert store.get("k" * 5000) == b""
 
 
-def test_a_program_under_the_name_of_another_is_damaged(tmp_path):
-    store = Store(tmp_path)
+def test_a_program_under_the_name_of_another_is_damaged(folder):
+    store = Store(folder)
     store.put(KEY, PROGRAM)
     os.replace(store._file(KEY), store._file("another"))
-    assert store.get("another") is None and not list(tmp_path.iterdir())
+    assert store.get("another") is None and not list(folder.iterdir())
 
 
-def test_processes_of_one_pid_do_not_meet(tmp_path, monkeypatch):
+def test_processes_of_one_pid_do_not_meet(folder, monkeypatch):
     """Containers that share a home: each has its first process and its first program."""
     real, parts = os.replace, []
 
     def late(part, file):  # the second is there before the first is whole
         parts.append(part)
         if len(parts) == 1:
-            Store(tmp_path).put("another", PROGRAM[::-1])
+            Store(folder).put("another", PROGRAM[::-1])
         real(part, file)
 
     monkeypatch.setattr(os, "replace", late)
-    store = Store(tmp_path)
+    store = Store(folder)
     store.put(KEY, PROGRAM)
     assert len({*parts}) == 2
     assert store.get(KEY) == PROGRAM and store.get("another") == PROGRAM[::-1]
 
 
-def test_a_cache_that_can_only_be_read_is_read(tmp_path, monkeypatch):
-    store = Store(tmp_path)
+def test_a_cache_that_can_only_be_read_is_read(folder, monkeypatch):
+    store = Store(folder)
     store.put(KEY, PROGRAM)
     os.utime(store._file(KEY), (0, 0))
     monkeypatch.setattr(os, "utime", lambda *_: (_ for _ in ()).throw(OSError(30, "read-only")))
     assert store.get(KEY) == PROGRAM
 
 
-def test_a_folder_that_vanishes_while_it_is_looked_at_is_no_error(tmp_path, monkeypatch):
+def test_a_folder_that_vanishes_while_it_is_looked_at_is_no_error(folder, monkeypatch):
     def vanishes(_, pattern):
-        yield tmp_path
+        yield folder / ("0" * 64)
         raise FileNotFoundError(2, "No such file or directory")
 
-    monkeypatch.setattr(Path, "rglob", vanishes)
-    store = Store(tmp_path)
+    monkeypatch.setattr(Path, "glob", vanishes)
+    store = Store(folder)
     store.put(KEY, PROGRAM)
     assert store.get(KEY) == PROGRAM
 
 
-def test_a_disk_that_takes_nothing_is_asked_once(tmp_path, monkeypatch, caplog):
+def test_a_disk_that_takes_nothing_is_asked_once(folder, monkeypatch, caplog):
     tries = []
 
     def full(path, content):
         tries.append(path)
         raise OSError(28, "No space left on device")
 
-    store = Store(tmp_path)
+    store = Store(folder)
     monkeypatch.setattr(Path, "write_bytes", full)
     with caplog.at_level("DEBUG", "fractaljax"):
         for i in range(3):
             store.put(f"{KEY}{i}", PROGRAM)
-    assert len(tries) == 1 and "No space left" in caplog.text and not list(tmp_path.iterdir())
+    assert len(tries) == 1 and "No space left" in caplog.text and not list(folder.iterdir())
 
 
 def test_the_size_has_a_limit_and_the_longest_unused_go_first(tmp_path):
@@ -224,18 +232,23 @@ def test_the_size_has_a_limit_and_the_longest_unused_go_first(tmp_path):
         for i in range(10):
             store.put(str(i), PROGRAM)
     now = time.time()
+    not_ours = [tmp_path / "notes", here / "picture.png", here / "deeper" / ("0" * 64)]
+    for path in not_ours:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(PROGRAM * 100)
+        os.utime(path, (0, 0))
     for age, folder in ((1000, other), (10, here)):
         for i in range(10):
             os.utime(Store(folder)._file(str(i)), (now - age, now - age - i))
     Store(here, limit=12 * size).put("new", PROGRAM)
-    left = list(tmp_path.rglob("*"))
-    assert len([p for p in left if p.is_file()]) == int(12 * compiled.TRIMMED_TO)
+    left = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert left > {*not_ours} and len(left) - 3 == int(12 * compiled.TRIMMED_TO)
     assert not list(other.iterdir()) and Store(here).get("new") == PROGRAM
     assert Store(here).get("0") == PROGRAM and Store(here).get("9") is None
 
 
-def test_a_use_is_noted_to_the_day(tmp_path):
-    store = Store(tmp_path)
+def test_a_use_is_noted_to_the_day(folder):
+    store = Store(folder)
     store.put(KEY, PROGRAM)
     long_ago = time.time() - 3 * compiled.DAY_S
     os.utime(store._file(KEY), (long_ago, long_ago))
@@ -266,12 +279,12 @@ def _hammer(folder: Path, seed: int) -> None:
     assert store._writes
 
 
-def test_processes_share_a_folder(tmp_path):
+def test_processes_share_a_folder(folder):
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_hammer, args=(tmp_path, i)) for i in range(3)]
+    processes = [context.Process(target=_hammer, args=(folder, i)) for i in range(3)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(120)
     assert [process.exitcode for process in processes] == [0] * 3
-    assert not list(tmp_path.glob(f"{PART}*"))
+    assert not list(folder.glob(f"{PART}*"))
