@@ -186,9 +186,11 @@ def test_another_path_is_another_column_and_the_base_value_is_known(copy, writte
     assert len(found) == 12 and len(found.select(data_seed=5)) == 4
 
 
-def test_values_that_are_given_twice_are_one_run(tmp_path):
+def test_values_that_are_given_twice_are_one_run_and_told(caplog):
     assert sweep(GAMMAS, "training.batch_seed=0,1,0,1") == 0
     assert len(fj.load_sweep("out")) == 4
+    assert "batch_seed: 2 values are given twice; each is one run" in caplog.text
+    assert "gamma" not in caplog.text
 
 
 def test_rerun_trains_what_matches_and_only_that(copy, written, caplog):

@@ -28,6 +28,7 @@ from fractaljax.store.sweeps import load_sweep
 from fractaljax.store.table import Table
 
 log = logging.getLogger("fractaljax")
+MAX_WRITTEN = 10**5  # values that a command line holds; more are ranges, and all different
 MAX_PROGRAMS = 10_000
 MAX_RUNS = 2**28  # of one sweep; the keys of so many take 2 GiB
 PART_WORK = 2e10  # multiplications of one call of a program: some seconds of two cores
@@ -172,6 +173,7 @@ def prepare(
         readings = program.readings(batch.course, batch.names)
         if taken := RESERVED & set(readings):
             raise FractaljaxError(f"a reading may not be called {', '.join(taken)} in a sweep")
+    _tell_repeated(grid)
     text = json.dumps(setting.tree(), sort_keys=False, default=str)
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
     return Job(setting.name, digest, setting, grid, batches, paths, devices, chunk)
@@ -316,6 +318,18 @@ def settings_of(job: Job, batch: Batch, index: int) -> dict[str, Any]:
     """The swept values of one run, by canonical path."""
     own = batch.grid.settings(index).items()
     return {**batch.settings, **{job.paths[path]: v for path, v in own if path in job.paths}}
+
+
+def _tell_repeated(grid: Grid) -> None:
+    """Says where a value stands twice: such runs are one."""
+    for dim in grid.dims:
+        if len(dim.rows) > MAX_WRITTEN:
+            continue
+        different = {json.dumps(row, default=str) for row in dim.rows}
+        if more := len(dim.rows) - len(different):
+            log.warning(
+                "%s: %d values are given twice; each is one run", ", ".join(dim.paths), more
+            )
 
 
 def _check_values(batch: Batch, paths: Mapping[str, str]) -> None:
