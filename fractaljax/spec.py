@@ -312,6 +312,11 @@ def crossed(values: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(values, c, strict=True)) for c in itertools.product(*values.values())]
 
 
+def is_seed(path: str) -> bool:
+    """Whether a path is that of a seed, of a Spec or of one side of a pair."""
+    return path.rpartition(".")[2] in SEEDS
+
+
 def build(spec: Spec, role: str, hparams: Mapping[str, Any]) -> Any:
     """The component of a role, with traced values in the place of their arguments.
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -144,15 +145,18 @@ class Window:
         """How many samples of its axes are lost because neighbours are equal in `dtype`."""
         return sum(axis.merged(dtype) for axis in self.axes)
 
-    def check(self, dtype: str, allow_merged: bool = False) -> None:
+    def check(self, dtype: str, allow_merged: bool = False, whole: Collection[str] = ()) -> None:
         """Refuses a window whose neighbours merge in `dtype` (they would train the same network),
         unless that is allowed, one that leaves its range, and one of too many pixels.
+
+        Args:
+            whole: paths of axes whose samples are not of this dtype: seeds.
 
         Raises:
             FractaljaxError: names the axis, the columns left and the zoom depth of the floor.
         """
         self.check_pixels()
-        for axis in self.axes:
+        for axis in (axis for axis in self.axes if axis.path not in whole):
             if not axis.in_range(dtype):
                 raise FractaljaxError(
                     f"axis {axis.path}: min={axis.min}, max={axis.max} leave the range of {dtype}"

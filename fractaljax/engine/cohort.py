@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from fractaljax.engine import descent, growth, hosts, plan, program, train
+from fractaljax.engine.hparams import packed, unpacked
 from fractaljax.engine.program import PIXELS
 from fractaljax.engine.streams import shared_draws
 from fractaljax.engine.train import check_precision
@@ -164,8 +165,8 @@ def evaluate(
     scored = _scorer(spec, names)
     data = jax.tree.map(jnp.asarray, data)
     rows = [
-        jax.device_get(scored(jnp.asarray(point, spec.dtype), weights, data))
-        for point, weights in zip(points, params, strict=True)
+        jax.device_get(scored(jnp.asarray(values), weights, data))
+        for values, weights in zip(packed(points, names, spec.dtype), params, strict=True)
     ]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
@@ -178,11 +179,11 @@ def extrema(
     share = np.full(len(points), np.nan)
     usual = spec if spec.where else dataclasses.replace(spec, growth=(Part("embedded"),), when=None)
     known = [i for i, name in enumerate(names) if name in usual.paths()]
-    extreme = growth.extreme_share(usual, tuple(names[i] for i in known))
+    own = tuple(names[i] for i in known)
+    extreme, values = growth.extreme_share(usual, own), packed(points[:, known], own, spec.dtype)
     for i, member in enumerate(found):
         if member.masks:
-            values = jnp.asarray(points[i, known], spec.dtype)
-            share[i] = extreme(values, member.params, member.masks)
+            share[i] = extreme(jnp.asarray(values[i]), member.params, member.masks)
     return share
 
 
@@ -192,14 +193,14 @@ def drawn(spec: Spec, names: Sequence[str], points: np.ndarray) -> list[Start]:
     common, words = program.common_of(spec, found), program.identity_words(spec, points)
 
     def begin(values: Array, words: Array) -> Start:
-        hparams = dict(zip(found, values, strict=True))
+        hparams = unpacked(found, values)
         state = train.begin(spec, hparams, train.drawn(spec, common, hparams, words))
         return state.params, state.anatomy.masks if state.anatomy else ()
 
-    points = points.astype(spec.dtype)
-    lowered = program.lowered(spec, found, jax.jit(begin), points[0], words[0])
+    values = packed(points, found, spec.dtype)
+    lowered = program.lowered(spec, found, jax.jit(begin), values[0], words[0])
     compiled = lowered.compile()
-    return [jax.device_get(compiled(*row)) for row in zip(points, words, strict=True)]
+    return [jax.device_get(compiled(*row)) for row in zip(values, words, strict=True)]
 
 
 def gradient_flow(spec: Spec, names: Sequence[str], points: np.ndarray) -> dict[str, np.ndarray]:
@@ -209,19 +210,19 @@ def gradient_flow(spec: Spec, names: Sequence[str], points: np.ndarray) -> dict[
     flow = _flow(spec, names)
     words = program.identity_words(spec, points)
     rows = [
-        jax.device_get(flow(jnp.asarray(point, spec.dtype), word))
-        for point, word in zip(points, words, strict=True)
+        jax.device_get(flow(jnp.asarray(values), word))
+        for values, word in zip(packed(points, names, spec.dtype), words, strict=True)
     ]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 @functools.lru_cache(maxsize=16)
 def _flow(spec: Spec, names: tuple[str, ...]) -> Callable[..., dict[str, Array]]:
-    """`(values [A], words) -> layer -> norm` of one network."""
+    """`(values [A + S], words) -> layer -> norm` of one network."""
     common = program.common_of(spec, names)
 
     def norms(values: Array, words: Array) -> dict[str, Array]:
-        hparams = dict(zip(names, values, strict=True))
+        hparams = unpacked(names, values)
         draws = train.drawn(spec, common, hparams, words)
         state = train.begin(spec, hparams, draws)
         grads = jax.grad(lambda p: descent.loss(spec, hparams, p, draws.whole))(state.params)
@@ -241,10 +242,10 @@ def _flow(spec: Spec, names: tuple[str, ...]) -> Callable[..., dict[str, Array]]
 
 @functools.lru_cache(maxsize=16)
 def _scorer(spec: Spec, names: tuple[str, ...]) -> Callable[..., dict[str, Array]]:
-    """`(values [A], params, data) -> name -> score` of one network."""
+    """`(values [A + S], params, data) -> name -> score` of one network."""
 
     def scores(values: Array, params: Tree, data: Data) -> dict[str, Array]:
-        hparams = dict(zip(names, values, strict=True))
+        hparams = unpacked(names, values)
         outputs = build(spec, "model", hparams).apply(params, data.x)
         problem = build(spec, "problem", hparams)
         others = {name: score(outputs, data.y) for name, score in problem.scores.items()}
@@ -279,8 +280,9 @@ class _Cohort:
         compact: bool,
         on_event: Callable[[int, int, State], Any] | None,
     ):
-        self._spec, self._points, self._compact = spec, points, compact
-        self._on_event, self._events = on_event, np.zeros(len(points), int)
+        self._spec, self._names, self._points = spec, names, points
+        self._compact, self._on_event = compact, on_event
+        self._events = np.zeros(len(points), int)
         self._shape, self._length = (mesh.size, chunk), epoch_length(spec)
         self._split = NamedSharding(mesh, P(PIXELS))
         self._looks, self._epochs = looks(spec), spec.steps // self._length
@@ -480,7 +482,8 @@ class _Cohort:
         """Values and words of the members of a wave, on the devices."""
         points = self._points[np.maximum(ids, 0)]
         words = program.identity_words(self._spec, points)
-        return self._put(points.astype(self._spec.dtype)), self._put(words)
+        values = packed(points, self._names, self._spec.dtype)
+        return self._put(values), self._put(words)
 
     def _put(self, tree: Tree) -> Tree:
         return jax.device_put(tree, self._split)

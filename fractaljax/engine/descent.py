@@ -1,14 +1,14 @@
 """The loss of a network, its gradient on the batch of a step, and the factors on its rates."""
 
 import functools
-from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
 
+from fractaljax.engine.hparams import Hparams
 from fractaljax.engine.streams import Draws, batch_stream, moments
 from fractaljax.errors import FractaljaxError, at
 from fractaljax.spec import Spec, build
@@ -16,7 +16,6 @@ from fractaljax.types import Array, Data, Key, Problem, Tree
 
 # how the points of a batch lie on the devices, while one network trains on several
 SPLIT: ContextVar[NamedSharding | None] = ContextVar("SPLIT", default=None)
-Hparams = Mapping[str, Any]  # canonical path -> scalar, concrete or traced
 
 
 def loss(spec: Spec, hparams: Hparams, params: Tree, data: Data) -> Array:

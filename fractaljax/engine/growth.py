@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from fractaljax.engine import descent
-from fractaljax.engine.descent import Hparams
+from fractaljax.engine.hparams import Hparams, unpacked
 from fractaljax.engine.streams import Draws, shared_draws
 from fractaljax.engine.update import held, masked, updated
 from fractaljax.errors import at
@@ -118,12 +118,12 @@ def counts(anatomy: Anatomy) -> tuple[Array, Array, Array]:
 
 @functools.lru_cache(maxsize=16)
 def extreme_share(spec: Spec, names: tuple[str, ...]) -> Callable[[Array, Tree, Tree], Array]:
-    """`(values [A], params, masks)` -> share of the hidden units that are sites, on the training
-    data that all share."""
+    """`(values [A + S], params, masks)` -> share of the hidden units that are sites, on the data of
+    training that all share."""
     draws = shared_draws(spec)
 
     def share(values: Array, params: Tree, masks: Tree) -> Array:
-        hparams, blank = dict(zip(names, values, strict=True)), jnp.zeros((), jnp.int32)
+        hparams, blank = unpacked(names, values), jnp.zeros((), jnp.int32)
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.int8), params)
         anatomy = Anatomy(masks, zeros, zeros, blank, blank, blank)
         moment = _moment(spec, hparams, draws, blank)

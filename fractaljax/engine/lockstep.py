@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from fractaljax.engine import metrics, train
-from fractaljax.engine.descent import Hparams
+from fractaljax.engine.hparams import Hparams
 from fractaljax.engine.metrics import Curves
 from fractaljax.engine.streams import Draws
 from fractaljax.errors import FractaljaxError, at

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from fractaljax.engine import descent
-from fractaljax.engine.descent import Hparams
+from fractaljax.engine.hparams import Hparams
 from fractaljax.engine.streams import Draws, moments
 from fractaljax.errors import FractaljaxError, at
 from fractaljax.pair import Course

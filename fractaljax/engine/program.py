@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from fractaljax.engine import growth, hosts, lockstep, scaling, train
-from fractaljax.engine.descent import Hparams
+from fractaljax.engine.hparams import Hparams, packed, unpacked
 from fractaljax.engine.native import build, lanes
 from fractaljax.engine.streams import generator
 from fractaljax.errors import FractaljaxError
@@ -92,12 +92,12 @@ def _compiled(spec: Course, names: tuple[str, ...], layout: _Layout, mesh: Mesh)
             check_vma=False,
         )
     )
-    inputs = _arguments(np.zeros((1, len(names))), spec, layout)
+    inputs = _arguments(np.zeros((1, len(names))), spec, names, layout)
     shapes = [jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=split) for a in inputs]
     compiled = lowered(spec, names, program, *shapes, common).compile()
 
     def run(points: np.ndarray) -> dict[str, np.ndarray]:
-        placed = hosts.placed(_arguments(points, spec, layout), split)
+        placed = hosts.placed(_arguments(points, spec, names, layout), split)
         out = hosts.collected(compiled(*placed, common))
         return {k: _collected(v, layout)[: len(points)] for k, v in out.items()}
 
@@ -121,7 +121,7 @@ def readings(spec: Course, names: tuple[str, ...]) -> Mapping[str, Reading]:
     for side in spec.sides.values() if isinstance(spec, Pair) else (spec,):
         scaling.check(side)
     common = common_of(spec, names)
-    values, words, _ = _arguments(np.zeros((1, len(names))), spec, _Layout(1, 1, 1))
+    values, words, _ = _arguments(np.zeros((1, len(names))), spec, names, _Layout(1, 1, 1))
     order: list[str] = []  # noted while tracing: what comes out of it is sorted by name
 
     def one(hparams: Hparams, words: Array, common: Common) -> dict[str, Array]:
@@ -138,7 +138,7 @@ def readings(spec: Course, names: tuple[str, ...]) -> Mapping[str, Reading]:
         return out
 
     with generator(spec):
-        hparams = dict(zip(names, values[0, 0], strict=True))
+        hparams = unpacked(names, values[0, 0])
         out = jax.eval_shape(one, hparams, words[0, 0], common)
     if not order:
         raise FractaljaxError("nothing is recorded: a fold, a metric or stopping is needed")
@@ -165,7 +165,7 @@ def _train_chunk(
     words: Array,
     live: Array,
 ) -> dict[str, Array]:
-    """Trains a chunk: `values` `[chunk, A]`; nothing at all where `live` is false."""
+    """Trains a chunk: `values` `[chunk, A + S]`; nothing at all where `live` is false."""
     side = side_by_side(spec, names, common, values, words, kernel)
     stride = side.stride or STEPS_A_CHECK
 
@@ -200,9 +200,9 @@ def side_by_side(
     words: Array,
     kernel: str = XLA,
 ) -> Side:
-    """The networks of some points, `values` `[chunk, A]` and `words` `[chunk, W]`."""
+    """The networks of some points, `values` `[chunk, A + S]` and `words` `[chunk, W]`."""
     course = course_of(spec)
-    hparams = dict(zip(names, values.T, strict=True))
+    hparams = unpacked(names, values.T)
     axes = course.drawn_axes(spec, names)
     draws = jax.vmap(functools.partial(course.drawn, spec, common), out_axes=axes)(hparams, words)
     begin = jax.vmap(functools.partial(course.begin, spec), in_axes=(0, axes))
@@ -255,7 +255,9 @@ def identity_words(spec: Course, points: np.ndarray) -> np.ndarray:
     return np.zeros((len(points), 0), np.uint32)
 
 
-def _arguments(points: np.ndarray, spec: Course, layout: _Layout) -> list[np.ndarray]:
+def _arguments(
+    points: np.ndarray, spec: Course, names: tuple[str, ...], layout: _Layout
+) -> list[np.ndarray]:
     """Values, identity words and liveness of every chunk, in the order the devices hold them."""
     chunks, chunk = layout.chunks, layout.chunk
     missing = chunks * chunk - len(points)
@@ -263,7 +265,7 @@ def _arguments(points: np.ndarray, spec: Course, layout: _Layout) -> list[np.nda
     padded = np.concatenate([points, np.broadcast_to(last, (missing, points.shape[1]))])
     words = identity_words(spec, padded)
     live = np.arange(chunks) * chunk < len(points)
-    rows = [padded.astype(spec.dtype), words]
+    rows = [packed(padded, names, spec.dtype), words]
     return [
         _dealt(a, layout) for a in (*(r.reshape(chunks, chunk, r.shape[1]) for r in rows), live)
     ]

@@ -19,7 +19,7 @@ from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
 from fractaljax.ledger import Ledger, Memory
-from fractaljax.spec import MANY_ROLES, PART_ROLES, SEEDS, Spec, build
+from fractaljax.spec import MANY_ROLES, PART_ROLES, Spec, build, is_seed
 from fractaljax.window import Tile, Window
 
 log = logging.getLogger("fractaljax")
@@ -122,24 +122,26 @@ def check(spec: Spec, window: Window, allow_merged: bool = False) -> tuple[str, 
     names = tuple(spec.traced(axis.path) for axis in window.axes)
     if len(set(names)) < len(names):
         raise FractaljaxError(f"window: both axes are {names[0]}; two different ones are needed")
-    window.check(spec.dtype, allow_merged)
+    window.check(
+        spec.dtype, allow_merged, [axis.path for axis in window.axes if is_seed(axis.path)]
+    )
     # arrays, not plain floats: an end of an axis is a value among others, and a momentum of 0 on
     # an axis does not mean that there is no momentum
     values = {n: np.asarray(a.min) for n, a in zip(names, window.axes, strict=True)}
     for role in (*PART_ROLES, *MANY_ROLES):
         build(spec, role, values)
     for name, axis in zip(names, window.axes, strict=True):
-        if name in SEEDS and not are_seeds(axis.points(), spec.dtype):
+        if is_seed(name) and not are_seeds(axis.points()):
             raise FractaljaxError(
-                f"axis {name}: samples must be whole numbers from 0 that {spec.dtype} holds "
-                "exactly; use scale: linear and n = max - min + 1"
+                f"axis {name}: samples must be whole numbers from 0 to {2**32 - 1}; use scale: "
+                "linear and n = max - min + 1"
             )
     return names
 
 
-def are_seeds(values: np.ndarray, dtype: str) -> bool:
-    """Whether all values can be seeds of networks in this dtype."""
-    return np.array_equal(values, np.clip(np.rint(values), 0, 2**32 - 1).astype(dtype))
+def are_seeds(values: np.ndarray) -> bool:
+    """Whether all values can be seeds of networks."""
+    return np.array_equal(values, np.clip(np.rint(values), 0, 2**32 - 1))
 
 
 def _begin(

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from fractaljax.engine import descent
-from fractaljax.engine.descent import Hparams
+from fractaljax.engine.hparams import Hparams
 from fractaljax.engine.streams import Draws
 from fractaljax.errors import FractaljaxError
 from fractaljax.spec import Spec, build

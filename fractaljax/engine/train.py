@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from fractaljax.engine import descent, growth, metrics, stopping
-from fractaljax.engine.descent import Hparams
+from fractaljax.engine.hparams import Hparams
 from fractaljax.engine.streams import (
     TAGS,
     Draws,

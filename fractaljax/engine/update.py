@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from fractaljax.engine import descent
-from fractaljax.engine.descent import Hparams
+from fractaljax.engine.hparams import Hparams
 from fractaljax.slots import map_slots
 from fractaljax.spec import Spec, build
 from fractaljax.types import Array, Network, Tree

@@ -19,6 +19,7 @@ from fractaljax.config.layers import PLAIN
 from fractaljax.config.to_spec import to_training
 from fractaljax.config.trees import canonical
 from fractaljax.engine import cohort, growth, plan, program, train
+from fractaljax.engine.hparams import packed, unpacked
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import members
 from fractaljax.spec import Spec
@@ -151,8 +152,8 @@ def _shapes(spec: Spec, names: tuple[str, ...]) -> Tree:
     common = program.common_of(spec, names)
 
     def begin(values: Any) -> State:
-        hparams = dict(zip(names, values, strict=True))
+        hparams = unpacked(names, values)
         words = jnp.zeros(0, jnp.uint32)
         return train.begin(spec, hparams, train.drawn(spec, common, hparams, words))
 
-    return jax.eval_shape(begin, jnp.zeros(len(names), spec.dtype))
+    return jax.eval_shape(begin, packed(np.zeros((1, len(names))), names, spec.dtype)[0])

@@ -23,7 +23,7 @@ from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError, at
 from fractaljax.pair import Course, Pair
 from fractaljax.runs import Sweep
-from fractaljax.spec import SEEDS
+from fractaljax.spec import is_seed
 from fractaljax.store.sweeps import load_sweep
 from fractaljax.store.table import Table
 
@@ -336,7 +336,7 @@ def _check_values(batch: Batch, paths: Mapping[str, str]) -> None:
     """Raises for a traced value that its part refuses; a tracer would slip through."""
     for dim in batch.grid.dims:
         names = [paths.get(path, path) for path in dim.paths]
-        if all(name.split(".")[-1] in SEEDS for name in names):
+        if all(map(is_seed, names)):
             continue  # checked as seeds, and there may be a million of them
         if len(dim.rows) > MAX_LISTED:
             raise FractaljaxError(
@@ -365,12 +365,8 @@ def _may_trace(course: Course, paths: Mapping[str, str], grid: Grid, path: str) 
     values = [row[column] for row in rows]
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         return False
-    if paths[path].split(".")[-1] in SEEDS and not scan.are_seeds(
-        np.array(values, np.float64), course.dtype
-    ):
-        raise FractaljaxError(
-            f"{path}: takes whole numbers from 0 that {course.dtype} holds exactly"
-        )
+    if is_seed(paths[path]) and not scan.are_seeds(np.array(values, np.float64)):
+        raise FractaljaxError(f"{path}: takes whole numbers from 0 to {2**32 - 1}")
     return True
 
 
@@ -422,13 +418,8 @@ def _beside(course: Course, names: set[str]) -> Iterator[Dim]:
 
 def _value(course: Course, path: str) -> Any:
     """The value of a path; of a seed that is not given, the seed that stands for it."""
-    found, last = course.paths()[path], path.split(".")[-1]
-    if last not in SEEDS:
-        return found
-    seed = course.seed if found is None else found
-    if not scan.are_seeds(np.array([seed], np.float64), course.dtype):
-        raise FractaljaxError(f"{path}={seed}: {course.dtype} does not hold it exactly")
-    return seed
+    found = course.paths()[path]
+    return course.seed if found is None and is_seed(path) else found
 
 
 def capacity_of(batch: Batch, chunk: int, mesh: Any) -> int:

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from fractaljax.engine import train
-from fractaljax.engine.descent import Hparams
+from fractaljax.engine.hparams import Hparams
 from fractaljax.engine.native import build
 from fractaljax.engine.streams import Draws, own_purposes
 from fractaljax.pair import Course, Pair
-from fractaljax.spec import SEEDS, Spec
+from fractaljax.spec import Spec, is_seed
 from fractaljax.spec import build as built
 from fractaljax.types import Array, Snapshot, State, Tree
 
@@ -45,7 +45,7 @@ def fits(spec: Course, names: tuple[str, ...]) -> str | None:
         return f"the rates must not change, as with schedule {spec.schedule.name}"
     # built without the axes, all of these look as if the axis were at its default
     for path in names:
-        if not path.startswith(AXES) and path.split(".")[-1] not in SEEDS:
+        if not path.startswith(AXES) and not is_seed(path):
             return f"no axis over {path}"
     problem = built(spec, "problem", {})
     if problem.batch is not None or problem.residuals is None:
