@@ -193,6 +193,13 @@ def test_values_that_are_given_twice_are_one_run_and_told(caplog):
     assert "gamma" not in caplog.text
 
 
+def test_dates_are_seeds_in_single_precision_too():
+    assert sweep("training.batch_seed=20261128,20261129,4294967295", "dtype=float32") == 0
+    runs = fj.load_sweep("out")
+    assert [run.overrides["batch_seed"] for run in runs] == [20261128, 20261129, 2**32 - 1]
+    assert len({run.history["test_loss"].tobytes() for run in runs}) == 3
+
+
 def test_rerun_trains_what_matches_and_only_that(copy, written, caplog):
     caplog.set_level("INFO")
     before = curves(copy)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fractaljax as fj
+from fractaljax.engine import cohort
 from fractaljax.engine.hparams import packed, unpacked
 from fractaljax.families.fractal import prepare
 
@@ -35,3 +36,12 @@ def test_a_seed_as_an_axis_is_the_seed_as_a_setting(name, dtype):
     for seed, value in zip(range(low, high + 1), swept, strict=True):
         alone = fj.Trainer(spec.updated({name: seed}), ["optimizer.lr"], chunk=4)
         assert np.allclose(alone(np.array([[0.1]]))["measure"], value, rtol=1e-4), seed
+
+
+def test_members_of_neighbouring_seeds_are_different_networks():
+    """Of a study in float32, where both seeds are the same number."""
+    prepare("float32")
+    spec = fj.Spec(model=fj.Part("mlp", width=3), steps=4, dtype="float32")
+    one, other = cohort.drawn(spec, ["seed"], np.array([[20261128.0], [20261129.0]]))
+    first = [weights.params["layer_000"]["kernel"] for weights in (one, other)]
+    assert not np.array_equal(*first)
