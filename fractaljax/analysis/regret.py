@@ -1,10 +1,9 @@
 """Regret of transferred hyperparameters: formulas, intervals, agreement, what explains the loss.
 
-Arrays are `[T, S, K]`: target, source and seed; own losses `[T, K']` are those of a target with its
-own best hyperparameters.
+Arrays are `[T, S, K]`: target, source and seed; own losses `[T, K]` are those of a target with its
+own best hyperparameters, of the same seeds.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -62,8 +61,6 @@ def regret(losses: np.ndarray, own: np.ndarray) -> Regret:
 def bootstrap_regret(
     losses: np.ndarray,
     own: np.ndarray,
-    seeds: Sequence[int],
-    own_seeds: Sequence[int],
     *,
     resamples: int = 2000,
     level: float = 0.95,
@@ -71,14 +68,11 @@ def bootstrap_regret(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentile interval of the mean regret over seeds, `[T, S]` low and high.
 
-    Where both sides have the same seeds these are drawn together, as a seed decides draws and
-    batches of both; otherwise each side is drawn by itself.
+    The seeds of both sides are drawn together, as a seed decides draws and batches of both.
     """
-    rng = np.random.default_rng(seed)
-    rows = rng.integers(0, len(seeds), (resamples, len(seeds)))
-    paired = list(seeds) == list(own_seeds)
-    others = rows if paired else rng.integers(0, len(own_seeds), (resamples, len(own_seeds)))
-    baseline = own[:, others].mean(axis=2)  # [T, resamples]
+    seeds = losses.shape[2]
+    rows = np.random.default_rng(seed).integers(0, seeds, (resamples, seeds))
+    baseline = own[:, rows].mean(axis=2)  # [T, resamples]
     drawn = losses[:, :, rows].mean(axis=3) - baseline[:, None]
     edge = (1 - level) / 2
     low, high = np.quantile(drawn, [edge, 1 - edge], axis=2)

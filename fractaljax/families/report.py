@@ -105,17 +105,10 @@ def transfer_report(folder: Path) -> TransferReport:
         (c["target_arch"], c["source_arch"], int(c["seed"])): float(c["test_loss"]) for c in cells
     }
     losses = np.array([[[loss[t, s, k] for k in seeds] for s in sources] for t in targets])
-    nothing = [float("nan")] * len(study.retrain_seeds)
-    own = np.array(
-        [
-            [found.retrained[t][k].test_loss for k in study.retrain_seeds]
-            if t in found.best
-            else nothing
-            for t in targets
-        ]
-    )
+    # of the same seeds as what is transferred, whatever those of the search were
+    own = np.array([[loss.get((t, t, k), np.nan) for k in seeds] for t in targets])
     regret = analysis.regret(losses, own)
-    low, high = analysis.bootstrap_regret(losses, own, seeds, study.retrain_seeds)
+    low, high = analysis.bootstrap_regret(losses, own)
     report = TransferReport(targets, sources, regret, low, high, analysis.shares(losses))
     _write_transfer(folder, report, cells)
     return report

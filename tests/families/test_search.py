@@ -135,12 +135,21 @@ def test_regret_by_its_formulas(run):
             for c in cells
             if (c["target_arch"], c["source_arch"]) == (target, source)
         ]
-        own = rows(run / "search" / target / "retrain" / "seed_losses.csv")
+        own = [c for c in cells if c["target_arch"] == c["source_arch"] == target]
         baseline = np.mean([float(o["test_loss"]) for o in own])
         assert float(line["mean"]) == pytest.approx(np.mean(losses))
         assert float(line["var"]) == pytest.approx(np.var(losses))
         assert float(regret[target][source]) == pytest.approx(np.mean(losses) - baseline)
         assert float(ratio[target][source]) == pytest.approx(np.mean(losses) / baseline)
+
+
+def test_no_regret_of_its_own_hyperparameters_whatever_the_seeds(run):
+    """Seeds 1, 2, 3 were retrained, 1, 2, 4 transferred: both sides are of the latter."""
+    for line in rows(run / "transfer" / "regret_matrix.csv"):
+        assert float(line[line["target_arch"]]) == 0
+    for line in rows(run / "transfer" / "regret_intervals.csv"):
+        if line["target_arch"] == line["source_arch"]:
+            assert float(line["low_95"]) == float(line["high_95"]) == 0
 
 
 def test_a_winner_is_chosen_by_validation_loss_the_first_of_equals():
