@@ -11,13 +11,16 @@ from fractaljax.analysis import fits
 from fractaljax.analysis import published as paper
 from fractaljax.analysis import uncertainty as pairs
 
-UNRESOLVED_DIMENSION = 0.1  # so near to a boundary that fills the window ...
+UNRESOLVED_DIMENSION = 0.1  # so near to what noise of this size reads ...
 UNRESOLVED_CORRELATION = 0.15  # ... and neighbours no more alike than this: pixels are too coarse
+SURE = 2.0  # standard errors of that correlation: few pixels of noise may look alike
+NOISES, LARGE = 8, 2**16  # images of noise to compare with; of more pixels than `LARGE`, one
 FEW_EDGES = 16  # pixels; with fewer there is no line to fit
+LEAST_SIDE = 6  # smallest boxes of the published estimator along a window; fewer read anything
 ENOUGH_LEVELS = 5  # to be drawn themselves, instead of blocks of them
 SEED = 0  # of the bootstrap
 
-UNRESOLVED, NO_BOUNDARY = "unresolved", "no boundary"
+UNRESOLVED, NO_BOUNDARY, TOO_FEW = "unresolved", "no boundary", "too few pixels"
 
 
 class Estimate(NamedTuple):
@@ -73,7 +76,10 @@ def published(levels: Iterable[boundary.Outcomes]) -> Dimension:
         estimate = Estimate(value) if np.isfinite(value) else None
         used = np.isfinite(level.slopes)
         curve = Curve(level.sizes, level.counts, used, level.sizes, level.slopes)
-        found.append(_level(number, outcomes, image, estimate, curve))
+        told = _level(number, outcomes, image, estimate, curve)
+        if not told.note and min(image.shape) < LEAST_SIDE * paper.SMALLEST:
+            told = told._replace(note=TOO_FEW)
+        found.append(told)
         slopes.append(level)
     value = paper.median(slopes)
     pooled = Estimate(value) if np.isfinite(value) else None
@@ -151,27 +157,42 @@ def _level(
 ) -> Level:
     """A level of an edge image, with what is to be said of it."""
     edges = int(np.count_nonzero(image))
-    correlation = boundary.neighbour_correlation(outcomes)
+    correlation, count = boundary.neighbours(outcomes)
+    alike = UNRESOLVED_CORRELATION + SURE / max(count, 1) ** 0.5
     note = ""
     if not edges:
         note, estimate = NO_BOUNDARY, None
     elif len(curve.x) < boxes.LEAST_SIZES:
-        note = "too few pixels"
+        note = TOO_FEW
     elif estimate is None:
         note = "too few edge pixels"
-    elif not correlation > UNRESOLVED_CORRELATION and _fills(image):
+    elif not correlation > alike and _reads_as_noise(outcomes, image):
         note = UNRESOLVED
     trained = float(outcomes.trained.mean()) if outcomes.trained.size else 0.0
     return Level(number, estimate, note, edges, correlation, trained, curve)
 
 
-def _fills(image: np.ndarray) -> bool:
-    """Whether box counting sees a boundary that all but fills the window."""
+def _reads_as_noise(outcomes: boundary.Outcomes, image: np.ndarray) -> bool:
+    """Whether box counting sees what it sees of independent outcomes, as often converged as these,
+    in a window of this size: fewer dimensions than the window has, the smaller it is."""
+    slope, rng = _slope(image), np.random.default_rng(SEED)
+    if slope is None:
+        return False
+    share = outcomes.converged[outcomes.trained].mean()
+    for _ in range(NOISES if image.size <= LARGE else 1):
+        noise = rng.random(outcomes.converged.shape) < share
+        read = _slope(boundary.edges(outcomes._replace(converged=noise)))
+        if read is not None and slope > read - UNRESOLVED_DIMENSION:
+            return True
+    return False
+
+
+def _slope(image: np.ndarray) -> float | None:
+    """What box counting reads, without an interval; None where there is too little to see."""
     counts, used = _count(image)
     if not used.any():
-        return False
-    slope = np.polyfit(np.log(counts.sizes[used]), np.log(counts.least[used]), 1)[0]
-    return bool(-slope > image.ndim - UNRESOLVED_DIMENSION)
+        return None
+    return -float(np.polyfit(np.log(counts.sizes[used]), np.log(counts.least[used]), 1)[0])
 
 
 def _estimate(line: fits.Line, axes: int, exponent: bool = False) -> Estimate:

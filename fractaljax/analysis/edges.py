@@ -48,12 +48,19 @@ def edges(found: Outcomes) -> np.ndarray:
     return known & some & ~every
 
 
-def neighbour_correlation(found: Outcomes) -> float:
-    """Pearson's correlation between the outcomes of adjacent pixels near the boundary.
+class Neighbours(NamedTuple):
+    """Adjacent pixels near the boundary."""
+
+    correlation: float  # Pearson's, of their outcomes; NaN without a boundary
+    pairs: int
+
+
+def neighbours(found: Outcomes) -> Neighbours:
+    """How much alike the outcomes of adjacent pixels near the boundary are.
 
     Taken over all pairs of horizontal and vertical neighbours, both trained, that lie in the same
     box of 16 pixels a side, in boxes that hold both outcomes: regions far from the boundary do not
-    count. 1 would be two large regions, 0 is noise from pixel to pixel. NaN without a boundary.
+    count. 1 would be two large regions, 0 is noise from pixel to pixel.
     """
     converged, trained = found.converged & found.trained, found.trained
     near = _mixed_boxes(converged, trained)
@@ -68,7 +75,8 @@ def neighbour_correlation(found: Outcomes) -> float:
             counts[i] += [np.count_nonzero(pairs & left & right) for right in (~b, b)]
     share = (counts + counts.T) / 2 / max(counts.sum(), 1)  # a pair has no order
     p = share[1].sum()
-    return float((share[1, 1] - p * p) / (p * (1 - p))) if 0 < p < 1 else float("nan")
+    alike = float((share[1, 1] - p * p) / (p * (1 - p))) if 0 < p < 1 else float("nan")
+    return Neighbours(alike, int(counts.sum()))
 
 
 def _mixed_boxes(converged: np.ndarray, trained: np.ndarray) -> np.ndarray:

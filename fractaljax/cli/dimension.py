@@ -27,8 +27,9 @@ uncertainty:  pairs of points are trained at distances over many decades; no gri
 edges: pixels of the boundary (pairs: how many differ at the largest distance); alike: correlation
 of neighbouring outcomes near it; zoom: against the overview of 9 decades.
 The null model is a smooth boundary through the same pipeline; with two axes it should read 1.00.
-A boundary is called unresolved where it fills the window and neighbours are as good as
-independent: the pixels, or the distances, are too coarse for it. Box counting pools without it."""
+A boundary is called unresolved where it reads as noise of its size does and neighbours are as good
+as independent: the pixels, or the distances, are too coarse for it. Box counting pools without
+it."""
 NULL_TOLERANCE = 0.02  # of the null model's reading
 _UNCERTAINTY = {"level": None, "pairs": 1024, "seed": 0, "devices": None}
 

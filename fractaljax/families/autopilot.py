@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fractaljax import config
-from fractaljax.analysis.edges import Outcomes, edges, neighbour_correlation
+from fractaljax.analysis.edges import Outcomes, edges, neighbours
 from fractaljax.axis import Lattice
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import fractal, outcomes
@@ -92,7 +92,7 @@ def find(
                 taken += 1
                 there, found = probe(len(way), center)
                 rich = richness(found, factor)
-                alike = neighbour_correlation(found)
+                alike = neighbours(found).correlation
                 if rich.any() and (not way or least is None or alike >= least):
                     way.append(Step(center, float(edges(found).mean()), alike))
                     ahead.append(iter(_chosen(there, rich, rng)))

@@ -98,14 +98,23 @@ def uncertainty(
 def _outcomes(levels: Sequence[Field]) -> Iterator[edges.Outcomes]:
     _check(levels)
     for field in levels:
-        yield outcomes.of(field)
+        found = outcomes.of(field)
+        yield edges.Outcomes(*(np.reshape(whole, _shape(field)) for whole in found))
 
 
 def _smooth(levels: Sequence[Field]) -> Iterator[edges.Outcomes]:
     """The null model on the same grids."""
     for field, scale in zip(levels, _scales(levels), strict=True):
-        shape = field.window.shape
+        shape = _shape(field)
+        if len(shape) < len(scale):  # a line: the axis along which there are samples
+            scale = tuple(s for s, axis in zip(scale, field.window.axes, strict=True) if axis.n > 1)
         yield edges.Outcomes(null.pixels(shape, scale), np.ones(shape, bool))
+
+
+def _shape(field: Field) -> tuple[int, ...]:
+    """Samples along each axis; a window that is one sample wide is a line."""
+    shape = field.window.shape
+    return tuple(n for n in shape if n > 1) if len(shape) == 2 and max(shape) > 1 else shape
 
 
 def _check(levels: Sequence[Field]) -> None:

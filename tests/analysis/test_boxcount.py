@@ -203,6 +203,16 @@ def test_noise_is_unresolved_and_left_out():
     assert by_paper([noise]).levels[0].note == "unresolved"
 
 
+@pytest.mark.parametrize("shape", [(64,), (128,), (256,), (512,), (33, 33), (32, 32), (64, 48)])
+def test_noise_of_any_size_is_unresolved(shape):
+    """Independent outcomes have the dimension of the window; few of them read less."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        noise = between(rng.random(shape) < rng.uniform(0.3, 0.7))
+        assert by_boxes([noise]).levels[0].note == "unresolved", seed
+        assert by_boxes([noise]).pooled is None
+
+
 @pytest.mark.parametrize("count", [by_boxes, by_paper])
 def test_levels_without_a_boundary(count):
     flat, dot = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
@@ -247,7 +257,10 @@ def test_outcomes_of_readings():
 
 def test_neighbour_correlation():
     rng = np.random.default_rng(0)
-    correlation = edges.neighbour_correlation
+
+    def correlation(found):
+        return edges.neighbours(found).correlation
+
     assert abs(correlation(between(rng.random((256, 256)) < 0.3))) < 0.02
     board = np.indices((64, 64)).sum(0) % 2 == 0
     assert correlation(between(board)) == pytest.approx(-1)

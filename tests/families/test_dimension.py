@@ -82,6 +82,27 @@ def test_few_pixels_are_said_to_be_too_few():
     assert level.estimate is not None and level.note == "too few pixels"
 
 
+@pytest.mark.parametrize("kind", [halves, noise])
+def test_the_published_estimator_says_where_it_has_too_few_pixels(kind):
+    """Its boxes are of 10 pixels and more: of 32 it reads 0 to 3, whatever there is."""
+    for n in (16, 32, 48):
+        assert dimension.published([field(kind(n))]).levels[0].note in (
+            "too few pixels",
+            "unresolved",
+        )
+    assert dimension.published([field(halves(64))]).levels[0].note == ""
+
+
+@pytest.mark.parametrize("shape", [(1, 33), (33, 1)])
+def test_a_window_one_sample_wide_is_a_line(shape):
+    converged = np.random.default_rng(0).random(33) < 0.5
+    for method in (dimension.boxcount, dimension.published):
+        found, line = (method([field(converged.reshape(s))]) for s in (shape, (33,)))
+        assert found.axes == 1 and found.levels[0].edges == line.levels[0].edges > 0
+        assert found.levels[0].note == line.levels[0].note
+        assert found.null.levels[0].edges == line.null.levels[0].edges == 1
+
+
 def test_points_of_an_axis_of_one_sample_lie_in_its_window():
     axis = fj.Axis("optimizer.lr_in", 1.0, 100.0, 1)
     found = dimension._values(axis, np.array([-0.5, 0.0, 0.5]), "float64")
