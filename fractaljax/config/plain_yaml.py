@@ -39,7 +39,7 @@ _INSTEAD = {  # what is refused -> what is to be written
     f"{_TAG}timestamp": "a date; text is in quotation marks",
     "a word for true or false": "true to some and text to others; write true, false or 'text'",
     "a number to base 60": "a number to base 60 to some; write it out, or as 'text'",
-    "a number to some": "a number to some; write digits without blanks, or 'text'",
+    "a number to some": "a number to some; write its digits alone, or 'text'",
 }
 
 

@@ -34,9 +34,8 @@ TRIM_EVERY = LIMIT // 16  # bytes that one process writes before it looks at the
 DIGEST = 32  # bytes of a SHA-256
 DAY_S, HOUR_S = 86_400, 3_600
 PART = ".part-"  # begins the name of a file that is not whole yet
-NAMED = re.compile(
-    rf"[0-9a-f]{{64}}|{re.escape(PART)}.*|.*-(cache|atime)"
-)  # ours; before 0.2: JAX's
+# the files of this module, and those that JAX's own store left here before 0.2
+NAMED = re.compile(rf"[0-9a-f]{{64}}|{re.escape(PART)}.*|.*-(cache|atime)")
 
 
 def keep() -> None:
