@@ -123,6 +123,13 @@ def _scan_one(
     made = field.provenance
     speed = f"{made['wall_s']:.1f} s, {made['pixels_per_s']:.0f} pixels/s"
     log.info("%s: %s pixels, %s", name, f"{window.size:,}", speed)
+    if cluster is not None and None in (arguments.chunk, arguments.kernel):
+        log.info(
+            "a worker chose chunk %d and kernel %s, on which last bits depend; pin them by --chunk "
+            "and --kernel",
+            made["chunk"],
+            made["kernel"],
+        )
     for figure, file in ((False, "image.png"), (True, "figure.png")):
         _draw(field, place / file, figure)
     print(place)
