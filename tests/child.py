@@ -11,6 +11,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from fractaljax.cli import main
 
 
@@ -67,6 +69,8 @@ def run(job: Job, asked: Connection, world: World) -> None:
     except BaseException:
         traceback.print_exc()
         code = 1
+    if jax.distributed.is_initialized():
+        jax.distributed.shutdown()  # at its end a process waits for the others, but for `_exit`
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code or 0)
