@@ -389,7 +389,10 @@ class _Cohort:
         for i, member in ended.items():
             upto = int(member.readings["stopped_epoch"])
             self.ended[i] = member._replace(curves=self._curve(i, upto))
-        self._lay(ids, jax.tree.unflatten(structure, leaves))
+        states = jax.tree.unflatten(structure, leaves)
+        if states.anatomy:  # what has grown before was told before
+            self._events[ids] = states.anatomy.events
+        self._lay(ids, states)
         self.whole = True
         return True
 

@@ -1,5 +1,6 @@
 """Growing networks side by side: neighbours, snapshots and devices change nothing."""
 
+import contextlib
 import dataclasses
 
 import jax
@@ -107,6 +108,41 @@ def test_training_goes_on_from_a_snapshot_as_it_went(tmp_path):
     path.with_suffix(".npz").write_bytes(b"no")
     with pytest.raises(FractaljaxError, match="missing or damaged"):
         fj.load_snapshot(path)
+
+
+class Saved:
+    """A checkpoint in memory."""
+
+    arrays = None
+
+    def load(self):
+        return self.arrays
+
+    def save(self, arrays):
+        self.arrays = {name: np.array(leaf) for name, leaf in arrays.items()}
+
+
+@pytest.mark.slow
+def test_stopped_at_every_look_each_growth_is_told_once():
+    """What grew before a stop was told before it: no snapshot is of an event that never was."""
+    spec, told = study(epochs=10, when=Part("every", epochs=4)), []
+
+    def hears(member, epoch, state):
+        told.append((member, epoch, int(state.anatomy.events)))
+
+    cohort.train_cohort(spec, NAMES, points(2), chunk=2, on_event=hears)
+    whole, told, saved = sorted(told), [], Saved()
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    for _ in range(20):
+        with contextlib.suppress(KeyboardInterrupt):
+            cohort.train_cohort(
+                spec, NAMES, points(2), chunk=2, on_event=hears, checkpoint=saved, on_look=stop
+            )
+    assert sorted(set(told)) == whole and {epoch for _, epoch, _ in whole} == {4, 8}
+    assert len(told) == len(whole)
 
 
 def drawn(**model):
