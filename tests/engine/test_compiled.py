@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import platform
 import random
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from jax._src import compilation_cache
 
 from fractaljax import machine
 from fractaljax.engine import compiled
@@ -140,6 +142,18 @@ def test_another_jaxlib_or_processor_has_a_folder_of_its_own(monkeypatch):
     monkeypatch.setattr(machine, "processor", lambda: "flags: none")
     assert len({here, other, compiled.folder()}) == 3
     assert here.parent == other.parent == compiled.folder().parent
+
+
+def test_a_jax_whose_store_cannot_be_replaced_uses_its_own(tmp_path, monkeypatch, caplog):
+    monkeypatch.delattr(compilation_cache, "get_file_cache")
+    with caplog.at_level("DEBUG", "fractaljax"):
+        compiled._take_over(tmp_path)
+    assert "using its own" in caplog.text
+
+
+def test_a_system_that_does_not_list_what_its_processor_can(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda _: (_ for _ in ()).throw(FileNotFoundError()))
+    assert machine.processor() == platform.processor()
 
 
 @pytest.fixture
