@@ -184,3 +184,8 @@ def _is_shared(path: str) -> bool:
 
 BATCHES = ("batch", "sampling")  # of a problem: which of its points one side looks at
 Course = Spec | Pair  # what one pixel trains
+
+
+def trainings(course: Course) -> tuple[Spec, ...]:
+    """The one Spec, or both of a pair."""
+    return tuple(course.sides.values()) if isinstance(course, Pair) else (course,)

@@ -129,8 +129,8 @@ class Spec:
         if not 1 <= self.steps <= MAX_STEPS:
             raise FractaljaxError(f"steps={self.steps}: allowed are 1 to {MAX_STEPS}")
         for name in SEEDS:
-            if not 0 <= (getattr(self, name) or 0) < 2**32:
-                raise FractaljaxError(f"{name}={getattr(self, name)}: allowed are 0 to {2**32 - 1}")
+            if not 0 <= (getattr(self, name) or 0) <= MAX_SEED:
+                raise FractaljaxError(f"{name}={getattr(self, name)}: allowed are 0 to {MAX_SEED}")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise unknown(name, getattr(self, name), allowed)
@@ -278,6 +278,7 @@ FIELDS = {
     "draws": str,
 }
 SEEDS = ("seed", "data_seed", "model_seed", "batch_seed")
+MAX_SEED = 2**32 - 1
 CHOICES = {"dtype": ("float32", "float64"), "draws": ("fold_in", "legacy")}
 PART_ROLES = (
     "model", "problem", "optimizer", "schedule", "rule", "when", "where", "rates", "stopping",

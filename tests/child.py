@@ -70,7 +70,7 @@ def run(job: Job, asked: Connection, world: World) -> None:
         traceback.print_exc()
         code = 1
     if jax.distributed.is_initialized():
-        jax.distributed.shutdown()  # at its end a process waits for the others, but for `_exit`
+        jax.distributed.shutdown()  # `_exit` leaves this out of the end of a process
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code or 0)

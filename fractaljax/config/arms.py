@@ -68,7 +68,7 @@ BASELINES = (
     "majority",
 )  # sides of a claim that are no arms but accuracies
 RELATIONS = (">", "<", "~")
-MAX_SEED = 2**24  # seeds travel as float32 values
+MAX_SEED = 2**24  # of an experiment; a Spec takes more
 _CLAIM = re.compile(r"\s*(\S+)\s*([><~])\s*(\S+)\s*")
 
 

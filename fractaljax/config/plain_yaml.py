@@ -31,15 +31,15 @@ _READ = {  # kind -> how it is written without quotation marks, the first that f
     f"{_TAG}int": rf"[-+]?(?:{_DIGITS}|0x[0-9a-fA-F]+|0o[0-7]+|0b[01]+)",
     f"{_TAG}float": rf"[-+]?(?:{_POINT}(?:{_POWER})?|{_DIGITS}{_POWER}|\.(?:inf|Inf|INF))"
     r"|\.(?:nan|NaN|NAN)",
-    "a word for true or false": "yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF",
+    "a truth": "yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF",
     "a number to base 60": r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?",
-    "a number to some": r"[-+]?(?:\.?[0-9][0-9_]*(?:\.[0-9_]*)?|0[xb][0-9a-fA-F_]+)",
+    "a number": r"[-+]?(?:\.?[0-9][0-9_]*(?:\.[0-9_]*)?|0[xb][0-9a-fA-F_]+)",
 }
 _INSTEAD = {  # what is refused -> what is to be written
     f"{_TAG}timestamp": "a date; text is in quotation marks",
-    "a word for true or false": "true to some and text to others; write true, false or 'text'",
-    "a number to base 60": "a number to base 60 to some; write it out, or as 'text'",
-    "a number to some": "a number to some; write its digits alone, or 'text'",
+    "a truth": "true or false in YAML 1.1; write true or false, or text in quotation marks",
+    "a number to base 60": "base 60 in YAML 1.1; write the number, or text in quotation marks",
+    "a number": "a number in YAML 1.1 only; write its digits, or text in quotation marks",
 }
 
 

@@ -33,7 +33,7 @@ DEFAULTS = {  # of the phases
 EPOCHS = 1000
 LEARNING = ("tpe", "cmaes")  # samplers that learn from trials before
 SAMPLERS = ("random", "qmc", *LEARNING)
-MAX_SEED = 2**24  # seeds travel as float32 values
+MAX_SEED = 2**24  # of a study; a Spec takes more
 MAX_EPOCHS, MAX_TRIALS = 10**6, 10**6
 
 

@@ -25,8 +25,8 @@ from fractaljax.engine.native import build, lanes
 from fractaljax.engine.program import NATIVE, PIXELS, XLA
 from fractaljax.engine.streams import shared_draws
 from fractaljax.errors import FractaljaxError, unknown
-from fractaljax.pair import Course, Pair
-from fractaljax.spec import SEEDS, Spec
+from fractaljax.pair import Course, trainings
+from fractaljax.spec import Spec, is_seed
 from fractaljax.window import Tile, Window
 
 log = logging.getLogger("fractaljax")
@@ -190,8 +190,7 @@ def remembered(
 
 def estimated_chunk(spec: Course) -> int:
     """Networks whose activations and weights fit the cache of a core, as a power of two."""
-    sides = spec.sides.values() if isinstance(spec, Pair) else [spec]
-    values = sum(_values(side) for side in sides)
+    values = sum(map(_values, trainings(spec)))
     network = 3 * values * np.dtype(spec.dtype).itemsize  # forward, backward and products
     fitting = [c for c in CPU_CHUNKS if c * network <= CACHE_OF_A_CORE]
     return fitting[-1] if fitting else 1
@@ -220,9 +219,8 @@ def _values(spec: Spec) -> int:
 
 def multiplications(spec: Course) -> float:
     """Of one step of one network, roughly: forward, backward and the gradients of the weights."""
-    sides = spec.sides.values() if isinstance(spec, Pair) else [spec]
     total = 0.0
-    for side in sides:
+    for side in trainings(spec):
         draws = shared_draws(dataclasses.replace(side, redraw=False))
         points = draws.whole.x.shape[0]
         batch = side.paths().get("problem.batch") or points
@@ -356,7 +354,7 @@ def _wisdom_key(spec: Course, names: tuple[str, ...], mesh: Mesh, kernel: str | 
     static = {
         path: value
         for path, value in spec.paths().items()
-        if not isinstance(value, float) and path.split(".")[-1] not in ("steps", *SEEDS)
+        if not (isinstance(value, float) or is_seed(path) or path.split(".")[-1] == "steps")
     }
     parts = [(prefix, part.name) for prefix, part in spec.parts()]
     machine = (device.platform, device.device_kind, mesh.size, cores(), jax.__version__)

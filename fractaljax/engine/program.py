@@ -23,7 +23,7 @@ from fractaljax.engine.native import build, lanes
 from fractaljax.engine.streams import generator
 from fractaljax.errors import FractaljaxError
 from fractaljax.ledger import Reading
-from fractaljax.pair import Course, Pair
+from fractaljax.pair import Course, Pair, trainings
 from fractaljax.types import Array, Tree
 
 Common = Tree  # what all pixels share: a source on disk, draws
@@ -118,7 +118,7 @@ def lowered(spec: Course, names: tuple[str, ...], program: Any, *arguments: Any)
 def readings(spec: Course, names: tuple[str, ...]) -> Mapping[str, Reading]:
     """Name, shape and dtype of what one network reads, in the order of the folds, without
     compiling anything; whatever a step refuses is refused here, before a store is made."""
-    for side in spec.sides.values() if isinstance(spec, Pair) else (spec,):
+    for side in trainings(spec):
         scaling.check(side)
     common = common_of(spec, names)
     values, words, _ = _arguments(np.zeros((1, len(names))), spec, names, _Layout(1, 1, 1))

@@ -19,7 +19,7 @@ from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
 from fractaljax.ledger import Ledger, Memory
-from fractaljax.spec import MANY_ROLES, PART_ROLES, Spec, build, is_seed
+from fractaljax.spec import MANY_ROLES, MAX_SEED, PART_ROLES, Spec, build, is_seed
 from fractaljax.window import Tile, Window
 
 log = logging.getLogger("fractaljax")
@@ -133,7 +133,7 @@ def check(spec: Spec, window: Window, allow_merged: bool = False) -> tuple[str, 
     for name, axis in zip(names, window.axes, strict=True):
         if is_seed(name) and not are_seeds(axis.points()):
             raise FractaljaxError(
-                f"axis {name}: samples must be whole numbers from 0 to {2**32 - 1}; use scale: "
+                f"axis {name}: samples must be whole numbers from 0 to {MAX_SEED}; use scale: "
                 "linear and n = max - min + 1"
             )
     return names
@@ -141,7 +141,7 @@ def check(spec: Spec, window: Window, allow_merged: bool = False) -> tuple[str, 
 
 def are_seeds(values: np.ndarray) -> bool:
     """Whether all values can be seeds of networks."""
-    return np.array_equal(values, np.clip(np.rint(values), 0, 2**32 - 1))
+    return np.array_equal(values, np.clip(np.rint(values), 0, MAX_SEED))
 
 
 def _begin(

@@ -105,16 +105,14 @@ def _outcomes(levels: Sequence[Field]) -> Iterator[edges.Outcomes]:
 def _smooth(levels: Sequence[Field]) -> Iterator[edges.Outcomes]:
     """The null model on the same grids."""
     for field, scale in zip(levels, _scales(levels), strict=True):
-        shape = _shape(field)
-        if len(shape) < len(scale):  # a line: the axis along which there are samples
-            scale = tuple(s for s, axis in zip(scale, field.window.axes, strict=True) if axis.n > 1)
-        yield edges.Outcomes(null.pixels(shape, scale), np.ones(shape, bool))
+        shape, axes = _shape(field), field.window.axes
+        along = tuple(s for s, axis in zip(scale, axes, strict=True) if axis.n > 1) or scale
+        yield edges.Outcomes(null.pixels(shape, along), np.ones(shape, bool))
 
 
 def _shape(field: Field) -> tuple[int, ...]:
     """Samples along each axis; a window that is one sample wide is a line."""
-    shape = field.window.shape
-    return tuple(n for n in shape if n > 1) if len(shape) == 2 and max(shape) > 1 else shape
+    return tuple(n for n in field.window.shape if n > 1) or field.window.shape
 
 
 def _check(levels: Sequence[Field]) -> None:

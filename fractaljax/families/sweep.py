@@ -23,7 +23,7 @@ from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError, at
 from fractaljax.pair import Course, Pair
 from fractaljax.runs import Sweep
-from fractaljax.spec import is_seed
+from fractaljax.spec import MAX_SEED, is_seed
 from fractaljax.store.sweeps import load_sweep
 from fractaljax.store.table import Table
 
@@ -366,7 +366,7 @@ def _may_trace(course: Course, paths: Mapping[str, str], grid: Grid, path: str) 
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         return False
     if is_seed(paths[path]) and not scan.are_seeds(np.array(values, np.float64)):
-        raise FractaljaxError(f"{path}: takes whole numbers from 0 to {2**32 - 1}")
+        raise FractaljaxError(f"{path}: takes whole numbers from 0 to {MAX_SEED}")
     return True
 
 

@@ -7,13 +7,12 @@ import numpy as np
 
 from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.runs import Run, Sweep
+from fractaljax.spec import is_seed
 from fractaljax.view.ticks import number
 
 Runs: TypeAlias = Sweep | Sequence[Run]
 Result: TypeAlias = Run | Runs | Mapping[str, Run | Runs]
 Groups: TypeAlias = Mapping[str, Runs]  # by label
-
-SEEDS = ("seed", "data_seed", "model_seed", "batch_seed")
 
 
 def members(result: Run | Runs) -> Runs:
@@ -55,7 +54,7 @@ def settings(runs: Runs) -> Groups:
     """Runs that differ in nothing but their seeds, by the values that others do not share."""
     found: dict[tuple, Runs] = {}
     if isinstance(runs, Sweep):
-        paths = [path for path in runs.swept if not _is_seed(path)]
+        paths = [path for path in runs.swept if not is_seed(path)]
         cells = zip(*(runs.values(path) for path in paths), strict=True)
         distinct = {tuple(map(str, values)): values for values in cells}
         for key, values in distinct.items():
@@ -63,7 +62,7 @@ def settings(runs: Runs) -> Groups:
     else:
         lists: dict[tuple, list[Run]] = {}
         for run in runs:
-            told = sorted((p, str(v)) for p, v in run.overrides.items() if not _is_seed(p))
+            told = sorted((p, str(v)) for p, v in run.overrides.items() if not is_seed(p))
             lists.setdefault(tuple(told), []).append(run)
         found = dict(lists)
     if len(found) < 2:
@@ -79,7 +78,7 @@ def labels(runs: Runs, *, seeds: bool = True) -> list[str]:
     do.
     """
     told = [run.overrides for run in runs]
-    known = dict.fromkeys(p for values in told for p in values if seeds or not _is_seed(p))
+    known = dict.fromkeys(p for values in told for p in values if seeds or not is_seed(p))
     paths = [p for p in known if len(told) == 1 or len({str(v.get(p)) for v in told}) > 1]
     last = [p.rpartition(".")[2] for p in paths]
     words = {p: w if last.count(w) == 1 else p for p, w in zip(paths, last, strict=True)}
@@ -128,10 +127,6 @@ def _is_curve(run: Run, name: str) -> bool:
     """Not a number that is read once a training, nor what only other runs recorded."""
     values: Any = run.history.get(name)
     return np.shape(values)[:1] == (len(run.step),)
-
-
-def _is_seed(path: str) -> bool:
-    return path.rpartition(".")[2] in SEEDS
 
 
 def _brief(value: Any) -> str:

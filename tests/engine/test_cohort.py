@@ -59,20 +59,6 @@ def thirty():
     return cohort.train_cohort(ragged(), NAMES, points(), chunk=4)
 
 
-class Kept:
-    """A checkpoint in memory."""
-
-    def __init__(self):
-        self.arrays, self.saved = None, 0
-
-    def load(self):
-        return self.arrays
-
-    def save(self, arrays):
-        self.arrays = {name: np.array(leaf) for name, leaf in arrays.items()}
-        self.saved += 1
-
-
 @pytest.mark.slow
 def test_members_end_at_different_times(thirty):
     ends = {len(member.curves["training"]) for member in thirty}
@@ -191,9 +177,8 @@ def test_no_training_sees_the_test_data(thirty, monkeypatch):
 
 
 @pytest.mark.slow
-def test_stopped_at_any_look_it_goes_on(thirty, monkeypatch):
+def test_stopped_at_any_look_it_goes_on(thirty, kept, monkeypatch):
     monkeypatch.setattr(cohort, "SAVE_EVERY_S", 1e9)  # only the interruption saves
-    kept = Kept()
 
     class Stop(Exception):
         pass
@@ -209,8 +194,7 @@ def test_stopped_at_any_look_it_goes_on(thirty, monkeypatch):
     assert same(cohort.train_cohort(ragged(), NAMES, points(), chunk=4, checkpoint=kept), thirty)
 
 
-def test_what_was_kept_of_others_is_not_taken(thirty):
-    kept = Kept()
+def test_what_was_kept_of_others_is_not_taken(thirty, kept):
     kept.arrays = {"epoch": np.array(5), "alive": np.arange(3)}
     assert same(cohort.train_cohort(ragged(), NAMES, points(), chunk=4, checkpoint=kept), thirty)
 

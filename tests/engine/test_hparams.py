@@ -39,7 +39,7 @@ def test_a_seed_as_an_axis_is_the_seed_as_a_setting(name, dtype):
 
 
 def test_members_of_neighbouring_seeds_are_different_networks():
-    """Of a study in float32, where both seeds are the same number."""
+    """Of a cohort in float32, where both seeds are the same number."""
     prepare("float32")
     spec = fj.Spec(model=fj.Part("mlp", width=3), steps=4, dtype="float32")
     one, other = cohort.drawn(spec, ["seed"], np.array([[20261128.0], [20261129.0]]))
