@@ -11,18 +11,19 @@ With `--beside` every process is followed by the same one of another build, in t
 interpreter of an environment where that build is installed.
 
 RESULT (two cores of an Intel Xeon (virtual), 29 November 2026, nothing else running; the other
-build is e8eddec, which kept only programs that took half a second to compile; 3 runs, of scan 4):
+build is e8eddec, which kept only programs that took half a second to compile; `--runs 2 --beside`,
+the middle of both runs, which are printed with their extremes):
 
                    wall s   CPU s   e8eddec: wall s   CPU s   ratio of CPU
-    --help           0.09    0.09              0.08    0.08           1.01
-    scan, cold       4.23    5.17              4.42    5.35           0.98
-    scan, warm       2.83    3.14              4.17    5.09           0.60
-    sweep, cold      5.86    7.84              6.62    8.77           0.89
-    sweep, warm      2.63    2.90              4.74    5.74           0.50
-    search, cold    28.35   40.70             31.40   44.47           0.92
-    search, warm     8.93    9.26             14.55   16.60           0.55
-    grow, cold      60.65   88.41             65.89   95.85           0.93
-    grow, warm      18.59   19.59             26.74   30.46           0.64
+    --help           0.08    0.08              0.10    0.10           0.77
+    scan, cold       4.34    5.27              4.55    5.46           0.96
+    scan, warm       2.67    2.97              4.36    5.26           0.56
+    sweep, cold      5.87    7.76              6.64    8.76           0.89
+    sweep, warm      2.52    2.78              4.76    5.73           0.49
+    search, cold    27.66   40.07             31.53   44.43           0.90
+    search, warm     8.11    8.43             14.58   16.70           0.50
+    grow, cold      59.59   87.42             65.64   95.33           0.92
+    grow, warm      17.86   18.82             27.12   30.74           0.61
 """
 
 import argparse
