@@ -8,7 +8,7 @@ laws.check("model", "wavelet")       # raises AssertionError with the law that i
 import contextlib
 import dataclasses
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ import numpy as np
 
 from fractaljax import registry
 from fractaljax.engine import program, train
+from fractaljax.engine.hparams import packed, unpacked
 from fractaljax.engine.plan import mesh
 from fractaljax.engine.streams import shared_draws
 from fractaljax.errors import FractaljaxError
@@ -55,6 +56,7 @@ def check(role: str, name: str) -> None:
     spec = with_part(role, name)
     refuses_unknown(spec)
     every_axis_traces(spec, role)
+    axes_train_as_settings(spec, role)
     state_is_stable(spec)
     if role not in (*GROWING, "metric"):  # one reads a training; the others are slow to compile
         alone = by_themselves(spec)
@@ -236,6 +238,59 @@ def axes_trace_together(spec: Spec) -> None:
             del axes[refused.path]
 
 
+def axes_train_as_settings(spec: Spec, role: str | None = None) -> None:
+    """Law 1: a value that an axis brings trains as the same value as a setting, bit for bit.
+
+    Operation by operation: whether a compiler rounds `a * b + c` once or twice depends on what is
+    constant, and is not ours to say (`tests/engine/test_scalar.py` bounds what that makes).
+
+    Args:
+        role: the arguments of its parts alone (default: of all parts).
+    """
+    values = {k: v for k, v in _settable(spec).items() if role in (None, k.split(".")[0])}
+    while values:
+        try:
+            broken = _otherwise(spec, values)
+            break
+        except _Refused as refused:
+            del values[refused.path]
+    else:
+        return
+    if broken:
+        alone = [path for path, value in values.items() if _otherwise(spec, {path: value})]
+        named = " and ".join(alone or values)
+        raise AssertionError(f"law 1: {named} trains otherwise as an axis than as a setting")
+
+
+def _settable(spec: Spec) -> dict[str, float]:
+    """The paths that may be axes and a value for each with which something happens, in float64's
+    digits; without those that a Spec does not take beside the others."""
+    found: dict[str, float] = {}
+    for path, value in _axes(spec).items():
+        value = value or 0.3
+        with contextlib.suppress(FractaljaxError):
+            spec.updated(found | {path: value})
+            found[path] = value
+    return found
+
+
+def _otherwise(spec: Spec, values: dict[str, float]) -> bool:
+    """Whether two steps end elsewhere with these values as axes than with them as settings."""
+    setting, names = spec.updated(values), tuple(values)
+    draws = shared_draws(setting)
+    travelled = packed(np.array([list(values.values())]), names, spec.dtype)[0]
+    ends = []
+    for hparams in ({}, unpacked(names, jnp.asarray(travelled))):
+        with _refusals(names):
+            state: State = train.begin(setting, hparams, draws)
+            for t in range(2):
+                state = train.step(setting, hparams, draws, jnp.int32(t), state)
+            state = train.growing(setting, hparams, draws)(jnp.int32(2), state)
+            ends.append((state, train.reading(setting, hparams, state)))
+    leaves = zip(*map(jax.tree.leaves, ends), strict=True)
+    return not all(np.array_equal(a, b, equal_nan=True) for a, b in leaves)
+
+
 class _Refused(Exception):
     """An axis that a Spec refuses with a reason (a knob nobody would read): allowed."""
 
@@ -265,20 +320,37 @@ def _trace(spec: Spec, axes: dict[str, float]) -> None:
         state = train.growing(spec, values, draws)(jnp.int32(0), state)
         return train.reading(spec, values, state)
 
-    names = ", ".join(axes)
+    names = tuple(axes)
+    values = packed(np.zeros((1, len(names))), names, spec.dtype)[0]
+    with _refusals(names):
+        read = jax.eval_shape(lambda values: last(unpacked(names, values)), values)
+    for name, value in read.items():
+        if jnp.issubdtype(value.dtype, jnp.floating):
+            assert value.dtype == spec.dtype, (
+                f"law 7: {', '.join(names)}: {name} becomes {value.dtype}"
+            )
+
+
+@contextlib.contextmanager
+def _refusals(paths: tuple[str, ...]) -> Iterator[None]:
+    """What goes wrong while these paths are axes: a refusal with a reason, or a broken law."""
+    names = ", ".join(paths)
     try:
-        read = jax.eval_shape(last, dict.fromkeys(axes, jax.ShapeDtypeStruct((), spec.dtype)))
+        yield
     except FractaljaxError as error:
-        path = _named(axes, str(error))
+        path = _named(paths, str(error))
         assert path, f"law 1: none of {names} is named in: {error}"
         raise _Refused(path) from error
     except jax.errors.JAXTypeError as error:
         raise AssertionError(
             f"law 1: {names} says it may be an axis, but does not trace: {error}"
         ) from error
-    for name, value in read.items():
-        if jnp.issubdtype(value.dtype, jnp.floating):
-            assert value.dtype == spec.dtype, f"law 7: {names}: {name} becomes {value.dtype}"
+    except (TypeError, ValueError) as error:
+        if "__jax_array__" not in str(error):
+            raise
+        raise AssertionError(
+            f"law 1: {names} reaches a function of jax.lax; jnp.asarray(value) makes it an array"
+        ) from error
 
 
 def _named(axes: Iterable[str], message: str) -> str | None:

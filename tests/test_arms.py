@@ -83,6 +83,8 @@ def test_mistakes_say_where_they_are():
     refused("seeds=0", seeds=0)
     refused("snapshots='maybe': takes true or false", snapshots="maybe")
     refused("seeds=[1, 1]", seeds=[1, 1])
+    refused("0 to 4294967295", seeds=[2**32])
+    assert parse_arms({**TREE, "seeds": [20261128, 2**32 - 1]}, "x").seeds == (20261128, 2**32 - 1)
     refused("margin=-1", margin=-1)
     refused("over.LR=0.1", over={"LR": 0.1})
 

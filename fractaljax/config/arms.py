@@ -36,7 +36,7 @@ from fractaljax.config.to_spec import to_training
 from fractaljax.config.to_tree import training_tree
 from fractaljax.config.trees import SETTINGS, canonical, layered, merged, nested
 from fractaljax.errors import FractaljaxError, at, unknown
-from fractaljax.spec import ALIASES, Spec, crossed
+from fractaljax.spec import ALIASES, MAX_SEED, Spec, crossed
 
 PLAIN = {
     "name": "",
@@ -68,7 +68,6 @@ BASELINES = (
     "majority",
 )  # sides of a claim that are no arms but accuracies
 RELATIONS = (">", "<", "~")
-MAX_SEED = 2**24  # of an experiment; a Spec takes more
 _CLAIM = re.compile(r"\s*(\S+)\s*([><~])\s*(\S+)\s*")
 
 

@@ -23,7 +23,7 @@ from fractaljax.config.to_spec import to_training
 from fractaljax.config.to_tree import training_tree
 from fractaljax.config.trees import nested
 from fractaljax.errors import FractaljaxError, at, unknown
-from fractaljax.spec import Spec
+from fractaljax.spec import MAX_SEED, Spec
 
 DEFAULTS = {  # of the phases
     "search": {"trials": 30, "seed": 1, "draw_seed": 1, "sampler": "random", "batch": 0},
@@ -33,7 +33,6 @@ DEFAULTS = {  # of the phases
 EPOCHS = 1000
 LEARNING = ("tpe", "cmaes")  # samplers that learn from trials before
 SAMPLERS = ("random", "qmc", *LEARNING)
-MAX_SEED = 2**24  # of a study; a Spec takes more
 MAX_EPOCHS, MAX_TRIALS = 10**6, 10**6
 
 
@@ -100,7 +99,7 @@ def parse_study(
         space=_space(tree.get("space"), specs),
         trials=_whole("search.trials", search["trials"], 1, MAX_TRIALS),
         search_seed=seed,
-        draw_seed=_whole("search.draw_seed", search["draw_seed"], 0, 2**32 - 1),
+        draw_seed=_whole("search.draw_seed", search["draw_seed"], 0, MAX_SEED),
         sampler=str(search["sampler"]),
         batch=_whole("search.batch", search["batch"], 0, MAX_TRIALS),
         retrain_seeds=_seeds("retrain.seeds", blocks["retrain"]["seeds"]),

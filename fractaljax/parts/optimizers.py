@@ -16,6 +16,7 @@ from optax import GradientTransformation
 
 from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.registry import register
+from fractaljax.scalar import Scalar
 from fractaljax.types import Array, Optimizer, Tree
 
 GROUPINGS = ("position", "alternating")
@@ -196,6 +197,8 @@ def _rates(
 
 def _root(value: Any) -> Any:
     """Square root; plain floats stay plain, so that checking a Spec starts no backend."""
+    if isinstance(value, Scalar):
+        return value.sqrt()
     return math.sqrt(value) if isinstance(value, float) else jnp.sqrt(value)
 
 

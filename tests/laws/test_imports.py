@@ -10,6 +10,7 @@ ROOT = Path(fractaljax.__file__).parent
 ALLOWED = {  # room -> rooms it may import; a room may always import itself
     "errors": set(),
     "machine": set(),
+    "scalar": set(),
     "slots": set(),
     "types": set(),
     "registry": {"errors"},
@@ -23,8 +24,19 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
     "ledger": {"field", "spec", "window"},
     "levels": {"field", "view"},  # as above
     "store": {"config", "errors", "field", "ledger", "levels", "runs", "spec", "window"},
-    "engine": {"errors", "field", "ledger", "machine", "pair", "slots", "spec", "types", "window"},
-    "parts": {"errors", "machine", "registry", "slots", "types"},
+    "engine": {
+        "errors",
+        "field",
+        "ledger",
+        "machine",
+        "pair",
+        "scalar",
+        "slots",
+        "spec",
+        "types",
+        "window",
+    },
+    "parts": {"errors", "machine", "registry", "scalar", "slots", "types"},
     "analysis": {"errors"},
     "cluster": {
         "config",

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 import covering
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ READERS = ("metric", "comparison")  # they read a training, and are traced all a
 ROLES = [role for role in registry.ROLES if role not in (*READERS, "colormap")]
 STILL = [pytest.param(spec, id=covering.title(spec)) for spec in covering.STILL]
 GROWING = [pytest.param(spec, id=covering.title(spec)) for spec in covering.GROWING]
+EACH = [pytest.param(spec, id=covering.title(spec)) for spec in covering.EACH]
 
 
 @contextlib.contextmanager
@@ -63,6 +65,22 @@ def test_parts_keep_to_single_precision(spec):
         laws.axes_trace_together(spec)
 
 
+@pytest.fixture(scope="module")
+def small_programs():
+    """A program an operation, shared by many trainings: gibibytes in the end."""
+    yield
+    jax.clear_caches()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_programs")
+@pytest.mark.parametrize("spec", EACH)
+def test_an_axis_trains_as_the_setting(spec):
+    """In float32; in float64 nothing is rounded on the way."""
+    prepare("float32")
+    laws.axes_train_as_settings(dataclasses.replace(spec, dtype="float32"))
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_every_axis_traces_alone_and_unknown_arguments_are_refused(role):
     for name in covering.named(role):
@@ -102,6 +120,7 @@ def test_metrics_keep_the_laws(dtype):
         laws.refuses_unknown(spec)
         laws.state_is_stable(spec)
         laws.every_axis_traces(spec, "metric")
+        laws.axes_train_as_settings(spec, "metric")
 
 
 TOGETHER = ("grad_norm_squared", "trace_gradient_covariance")  # parts of the others' readings
