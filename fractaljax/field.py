@@ -16,12 +16,12 @@ class Field:
     """The result of a scan.
 
     Args:
-        spec, window: what was trained, and where.
+        spec, window: what was trained, and where, with the coordinates that the result keeps.
         arrays: reading name -> array `[ny, nx, ...]` (`[nx, ...]` with one axis). Anything with
             numpy's slicing serves: a stored field reads rows from disk when they are asked for.
         done: bool, like `window.shape`: pixels that are trained. The others hold the fill value.
-        provenance: dtype, chunk, devices, backend, versions, git revision, wall time (s),
-            pixels/s, ...
+        provenance: dtype, rule of the coordinates, chunk, devices, backend, versions, git
+            revision, wall time (s), pixels/s, ...
 
     Example:
         >>> fj.prepare("float32")

@@ -22,7 +22,12 @@ class Reading(NamedTuple):
 
 
 class Ledger(Protocol):
-    """Keeps tiles, and knows which are pending."""
+    """Keeps tiles and the coordinates of their pixels, and knows which are pending."""
+
+    @property
+    def window(self) -> Window:
+        """The window with the coordinates that are kept from the beginning on."""
+        ...
 
     def begun(self) -> dict[str, Any] | None:
         """The numeric setting (chunk, tile, backend) this ledger was begun with, if it was."""
@@ -54,13 +59,21 @@ class Ledger(Protocol):
 
 
 class Memory:
-    """A ledger in host memory."""
+    """A ledger in host memory.
+
+    Args:
+        spec, window: what is scanned, with the coordinates that the result is to have.
+    """
 
     def __init__(self, spec: Spec, window: Window):
         self._spec, self._window = spec, window
         self._numeric: dict[str, Any] = {}
         self._arrays: dict[str, np.ndarray] = {}
         self._done = np.zeros(window.grid, bool)
+
+    @property
+    def window(self) -> Window:
+        return self._window
 
     def begun(self) -> None:
         return None
@@ -87,9 +100,8 @@ class Memory:
     def finish(self, run: dict[str, Any]) -> Field:
         arrays = {k: v.reshape(*self._window.shape, *v.shape[2:]) for k, v in self._arrays.items()}
         done = self._done.reshape(self._window.shape)
-        return Field(
-            self._spec, self._window, arrays, done, provenance(self._spec, self._numeric, [run])
-        )
+        made = provenance(self._spec, self._window, self._numeric, [run])
+        return Field(self._spec, self._window, arrays, done, made)
 
 
 def fill_value(dtype: str) -> Any:
@@ -101,9 +113,10 @@ def fill_value(dtype: str) -> Any:
 
 
 def provenance(
-    spec: Spec, numeric: Mapping[str, Any], runs: list[dict[str, Any]]
+    spec: Spec, window: Window, numeric: Mapping[str, Any], runs: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """How a Field was made: numeric setting, the last run, and totals over all runs."""
+    """How a Field was made: numeric setting, rule of the coordinates, the last run, and totals
+    over all runs."""
     seconds, pixels = sum(r["wall_s"] for r in runs), sum(r["pixels"] for r in runs)
     totals = {
         "wall_s": seconds,
@@ -113,4 +126,5 @@ def provenance(
     if any("known" in r for r in runs):  # pixels that were taken from elsewhere, not trained
         totals["known"] = sum(r.get("known", 0) for r in runs)
     last = runs[-1] if runs else {}
-    return {"dtype": spec.dtype, **numeric, **last, **totals, "runs": len(runs)}
+    how = {"dtype": spec.dtype, **numeric, "coordinates": window.rule}
+    return {**how, **last, **totals, "runs": len(runs)}

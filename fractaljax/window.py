@@ -63,6 +63,11 @@ class Window:
         return (self.x,) if self.y is None else (self.x, self.y)
 
     @property
+    def rule(self) -> str:
+        """How the samples of its axes were computed."""
+        return "; ".join(dict.fromkeys(axis.rule for axis in self.axes))
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """`(ny, nx)`, or `(nx,)` with one axis."""
         return tuple(a.n for a in reversed(self.axes))

@@ -103,7 +103,7 @@ BAD = {
     "scan tiny.yaml --zoom nan": "zoom factor nan",
     "scan tiny.yaml --zoom deep": "--zoom",
     "scan tiny.yaml --center 0 0 --zoom 1e20": "zoom 2^",
-    "scan tiny.yaml --center 1 1 --zoom 1e16": "merge from zoom 2^",
+    "scan tiny.yaml --center 1 1 --zoom 3e16": "merge from zoom 2^",
     "scan tiny.yaml --axes LR0 BETA2": "unknown path 'BETA2'",
     "scan tiny.yaml --axes LR0 LR1 LR": "--axes takes one or two names",
     "scan tiny.yaml --axes LR0 LR0": "two different ones",

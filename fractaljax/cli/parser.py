@@ -39,7 +39,8 @@ SCAN = """examples:
   fractaljax scan configs/depth/sgd.yaml                  every experiment and every facet
   fractaljax scan image.png --resolution 1024             what made this picture, larger
 
-Window numbers are axis coordinates: log10 of the value on a log axis, the value on a linear one.
+Window numbers are axis coordinates: log10 of the value on a log axis, the value on a linear one,
+log10 of 1 - value on a log1m axis (for values near one: -1 -3 is 0.9 to 0.999).
 path=value changes any setting of the file (`fractaljax show CONFIG` prints them all).
 The same command goes on where an earlier one stopped."""
 DTYPES = ("float32", "float64")

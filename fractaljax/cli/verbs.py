@@ -123,6 +123,8 @@ def _scan_one(
     made = field.provenance
     speed = f"{made['wall_s']:.1f} s, {made['pixels_per_s']:.0f} pixels/s"
     log.info("%s: %s pixels, %s", name, f"{window.size:,}", speed)
+    if spec.draws == "legacy":  # else exact, or those of an earlier version
+        log.info("coordinates: %s, kept in the result", made["coordinates"])
     if cluster is not None and None in (arguments.chunk, arguments.kernel):
         log.info(
             "a worker chose chunk %d and kernel %s, on which last bits depend; pin them by --chunk "

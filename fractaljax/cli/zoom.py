@@ -23,8 +23,9 @@ ZOOM = """examples:
   fractaljax zoom configs/paper/tanh.yaml --only tile        out from the published window
 
 --center and --auto go in from the window of CONFIG; without them the zoom goes out from it until
-both axes span 6 decades. A centre is in axis coordinates (log10 of the value on a log axis) and may
-have any number of digits. The same command goes on where an earlier one stopped."""
+both axes span 6 decades. A centre is in axis coordinates (log10 of the value on a log axis, of
+1 - value on a log1m axis) and may have any number of digits. The same command goes on where an
+earlier one stopped."""
 
 
 def zoom(arguments: argparse.Namespace) -> int:
@@ -166,11 +167,9 @@ def _say_floor(plan: "Plan") -> None:
     from fractaljax.families import zoom as family
 
     log.info(
-        "level %d is the last at which %d columns differ in %s (with coordinates of one float64: "
-        "%d); levels 0 to %d are trained",
+        "level %d is the last at which %d columns differ in %s; levels 0 to %d are trained",
         family.floor_level(plan),
         plan.windows[0].x.n,
         plan.spec.dtype,
-        family.floor_level(plan, plain=True),
         len(plan.windows) - 1,
     )

@@ -14,7 +14,7 @@ from fractaljax.cluster import shared
 from fractaljax.cluster.connect import Team
 from fractaljax.cluster.deal import Busy, Piece, ask, deal
 from fractaljax.cluster.fitness import Unfit, check_backend
-from fractaljax.engine import plan, program
+from fractaljax.engine import coordinates, plan, program
 from fractaljax.engine import scan as engine
 from fractaljax.engine.native import build
 from fractaljax.field import Field
@@ -76,6 +76,7 @@ def scan(
     finds best. `known` goes to the workers, so it must be a value that can be pickled. `on_tile`
     hears no readings: they stay in the store.
     """
+    window = coordinates.begun(spec, window)
     names = engine.check(spec, window, allow_merged)
     place = Path(path).absolute()
     store = Store(place, spec, window, overwrite=overwrite)
@@ -164,7 +165,7 @@ def _train(job: Job, index: int, copy: bool) -> Receipt | Busy:
         if store.claim(index) or (copy and not store.is_done(index)):
             tile = store.tile(index)
             readings, _, pixels = engine.train_tile(
-                job.spec, job.names, job.window, tile, numeric, mesh, store, job.known
+                job.spec, job.names, store.window, tile, numeric, mesh, store, job.known
             )
             if not store.is_done(index):  # a copy may have been quicker
                 store.write(index, tile, readings)

@@ -16,7 +16,7 @@ from jax.sharding import Mesh, Sharding
 
 from fractaljax.errors import FractaljaxError
 from fractaljax.types import Tree
-from fractaljax.window import Tile
+from fractaljax.window import Tile, Window
 
 AGREED = ("chunk", "tile")  # of the numeric setting: what shapes a program
 END = -1  # instead of the index of a tile
@@ -91,6 +91,17 @@ def agreed(begin: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     if not told["chunk"]:
         raise FractaljaxError("process 0 of this job refused the scan, and says why")
     return numeric | told
+
+
+def same(window: Window) -> Window:
+    """The window with the coordinates of process 0, whose store may keep others than are computed
+    here."""
+    if not several():
+        return window
+    words = [axis.points().view(np.uint32) for axis in window.axes]  # float64 may not travel
+    told = multihost_utils.broadcast_one_to_all(words)
+    arrays = [np.asarray(line, np.uint32).view(np.float64) for line in told]
+    return Window(*(a.keeping(v, a.rule) for a, v in zip(window.axes, arrays, strict=True)))
 
 
 def led(pending: Iterator[tuple[int, Tile]]) -> Iterator[tuple[int, Tile]]:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from fractaljax.engine import hosts, plan, program
+from fractaljax.engine import coordinates, hosts, plan, program
 from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
@@ -72,6 +72,7 @@ def scan(
     Raises:
         FractaljaxError: precision, axes or window are not possible, before anything compiles.
     """
+    window = coordinates.begun(spec, window)
     names = check(spec, window, allow_merged)
     mesh = plan.mesh() if mesh is None else mesh
     hosts.check(mesh, chunk)
@@ -80,6 +81,7 @@ def scan(
         kernel = program.XLA  # every process would choose for itself
     asked = plan.Numeric(chunk, tile, mesh.devices.flat[0].platform, kernel)
     numeric = hosts.agreed(lambda: _begin(spec, window, names, mesh, asked, ledger))
+    window = hosts.same(ledger.window)  # from here on with the coordinates of the result
     started, clock, pixels, taken = now(), time.perf_counter(), 0, 0
     try:
         for index, part in hosts.led(ledger.pending()):

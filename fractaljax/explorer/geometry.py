@@ -7,6 +7,9 @@ samples of a level below 6), a block 16 x 16 tiles: the window of one folder on 
 Up to level 30 all samples are counted from the low corner of the map. Deeper ones are counted
 from the corner of one of `2**20` cells a side, which is known to 60 digits: again sample i of one
 level is sample 2 i of the next, bit for bit, and nothing is lost to large indices.
+
+Samples are exact, also with `draws: legacy`, as those of all lattices; a map that an earlier
+version began goes on with the coordinates of that version.
 """
 
 import dataclasses
@@ -20,7 +23,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fractaljax.axis import EXACT, spacing
 from fractaljax.errors import FractaljaxError
+from fractaljax.store import earlier
 from fractaljax.window import Axis, Lattice, Window
 
 TILE, TILE_LEVEL = 64, 6  # samples along a tile, and the level that is one full tile
@@ -102,8 +107,10 @@ class Root:
 
     Args:
         path, scale: as of an `Axis`.
-        low, high: ends in axis coordinates; as decimal numbers they are exact.
+        low, high: ends in axis coordinates, the lower value first; as decimal numbers they are
+            exact.
         base: value at the low end, native units, to any precision.
+        rule: by which the samples of the map are computed.
     """
 
     path: str
@@ -111,33 +118,35 @@ class Root:
     low: float
     high: float
     base: Decimal
+    rule: str = EXACT
 
     @classmethod
-    def of(cls, axis: Axis | Lattice) -> "Root":
+    def of(cls, axis: Axis | Lattice, rule: str = EXACT) -> "Root":
         """The whole of an axis.
 
         Raises:
             FractaljaxError: it is too narrow for coordinates in float64.
         """
-        base = Decimal(axis.min)
+        axis = earlier.kept(axis) if rule == earlier.RULE else axis
+        base = Decimal(repr(float(axis.min))) if axis.scale == "log1m" else Decimal(axis.min)
         low, high = axis.low, axis.high
         if isinstance(axis, Lattice):
             start = Decimal(axis.start) * Decimal(axis.width)
             base = _shifted(Decimal(axis.origin) + Decimal(axis.residue), start, axis.scale)
-            high = low + axis.width
-        if not high - low > 2**10 * np.spacing(max(abs(low), abs(high))):
+            high = low + axis.direction * axis.width
+        if not abs(high - low) > 2**10 * np.spacing(max(abs(low), abs(high))):
             raise FractaljaxError(
                 f"axis {axis.path}: from {low} to {high} is too narrow to start a map from; "
                 "start from a wider window and zoom in"
             )
-        return cls(axis.path, axis.scale, low, high, base)
+        return cls(axis.path, axis.scale, low, high, base, rule)
 
     @property
     def width(self) -> Decimal:
-        return Decimal(repr(self.high)) - Decimal(repr(self.low))
+        return abs(Decimal(repr(self.high)) - Decimal(repr(self.low)))
 
     def value(self, shift: Decimal) -> Decimal:
-        """The value so far above the low end, native units; `shift` in axis coordinates."""
+        """The value so far above the low end, native units; `shift` as of `shift`."""
         return _shifted(self.base, shift, self.scale)
 
     def lattice(self, level: int, first: int, n: int) -> Lattice:
@@ -148,26 +157,27 @@ class Root:
         depth = CELL_LEVEL if level > ROOT_LEVEL else 0
         origin, residue = _corner(self, cell, depth)
         width = float(self.width) * n / 2**level
-        return Lattice(self.path, origin, width, first // n, n, self.scale, residue)
+        axis = Lattice(self.path, origin, width, first // n, n, self.scale, residue)
+        return axis if self.rule == EXACT else earlier.kept(axis)
 
     def floor_level(self, dtype: str) -> int:
         """The last level at which all neighbours differ in `dtype`."""
-        step = float(np.finfo(dtype).eps)  # the widest relative spacing of neighbouring floats
-        ends = [abs(float(self.value(s))) for s in (Decimal(0), self.width)]
-        pitch = step / math.log(10) if self.scale == "log" else float(np.spacing(max(ends)))
-        if self.scale == "linear" and dtype == "float32":
-            pitch = float(np.spacing(np.float32(max(ends))))
+        low, high = (float(self.value(s)) for s in (Decimal(0), self.width))
+        pitch = spacing(low, high, self.scale, dtype)
+        if self.scale == "linear":
+            pitch = float(np.spacing(np.dtype(dtype).type(max(abs(low), abs(high)))))
         return min(DEEPEST, math.floor(math.log2(float(self.width) / pitch)))
 
     def shift(self, coordinate: Decimal) -> Decimal:
-        """How far a coordinate lies above the low end; raises where it is outside."""
+        """How far a coordinate lies from the low end, in the direction of higher values; raises
+        where it is outside."""
         low, high = Decimal(repr(self.low)), Decimal(repr(self.high))
-        if not low <= coordinate <= high:
+        if not min(low, high) <= coordinate <= max(low, high):
             raise FractaljaxError(
                 f"coordinate {float(coordinate)} is outside the map: "
                 f"{self.path} runs from {self.low} to {self.high}"
             )
-        return _EXACT.subtract(coordinate, low)
+        return abs(_EXACT.subtract(coordinate, low))
 
     def sample(self, shift: Decimal, level: int) -> tuple[int, Decimal]:
         """The nearest sample of a level, and the distance to it in axis coordinates."""
@@ -254,9 +264,12 @@ def _written(text: str) -> Decimal:
 
 
 def _shifted(base: Decimal, shift: Decimal, scale: str) -> Decimal:
-    """`base` moved in axis coordinates."""
+    """`base` moved so far in axis coordinates, to higher values."""
     if scale == "linear":
         return _EXACT.add(base, shift)
+    if scale == "log1m":
+        measure = _EXACT.multiply(_EXACT.subtract(1, base), _EXACT.power(Decimal(10), -shift))
+        return _EXACT.subtract(1, measure)
     return _EXACT.multiply(base, _EXACT.power(Decimal(10), shift))
 
 

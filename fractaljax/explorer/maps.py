@@ -1,7 +1,8 @@
 """A map: settings, a folder, and what it trains. All maps of a server, some of them open.
 
 FOLDER/<id>/map.yaml         settings, in the form `scan` takes; the id is their digest
-FOLDER/<id>/numeric.json     chunk and backend, pinned when the map is first trained
+FOLDER/<id>/numeric.json     chunk, backend and rule of the coordinates, pinned when the map is
+                             first trained; without a rule it is that of an earlier version
 FOLDER/<id>/l<level>/...     blocks of tiles (`tiles`)
 FOLDER/<id>/renders/...      boxes (`renders`)
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fractaljax import config
+from fractaljax.axis import EXACT
 from fractaljax.errors import FractaljaxError
 from fractaljax.explorer import settings
 from fractaljax.explorer.geometry import MIN_LEVEL, TILE, Place, Root, tiles_a_side
@@ -28,7 +30,7 @@ from fractaljax.explorer.tiles import Tiles
 from fractaljax.families import explore
 from fractaljax.families.explore import Training
 from fractaljax.spec import Spec
-from fractaljax.store import disk
+from fractaljax.store import disk, earlier
 from fractaljax.view.colours import MISSING, STATUS
 from fractaljax.window import Window
 
@@ -52,14 +54,16 @@ class Map:
         assert window.y is not None
         self.id, self.folder, self.title = folder.name, folder, title
         self.spec, self.window = spec, window
-        self.roots = (Root.of(window.x), Root.of(window.y))
+        numeric = _numeric(folder)
+        self._rule = EXACT if numeric is None else numeric.pop("coordinates")
+        self.roots = (Root.of(window.x, self._rule), Root.of(window.y, self._rule))
         self.floor_level = min(root.floor_level(spec.dtype) for root in self.roots)
         if self.floor_level < MIN_LEVEL:
             raise FractaljaxError(
                 f"a map of this window would end at its first level in {spec.dtype}; take a wider "
                 "window"
             )
-        self.training = Training(spec, window, _numeric(folder))
+        self.training = Training(spec, window, numeric)
         self.tiles = Tiles(folder, spec, self.roots, self.training)
         self.compiled, self.curve_compiled = threading.Event(), threading.Event()
         self.failed: BaseException | None = None  # why there is no program
@@ -93,7 +97,10 @@ class Map:
         """Makes the programs; the one of tiles first. In a thread of its own."""
         try:
             self.training.compile()
-            self.training.numeric = _pinned(self.folder, self.training.numeric)
+            pinned = _pinned(self.folder, {**self.training.numeric, "coordinates": self._rule})
+            if pinned.pop("coordinates") != self._rule:  # another process was first
+                raise FractaljaxError("an earlier version began this map meanwhile: open it again")
+            self.training.numeric = pinned
             self.training.compile()
         except Exception as error:
             log.warning("map %s: %s", self.id, error)
@@ -273,7 +280,8 @@ def _numeric(folder: Path) -> dict[str, Any] | None:
         found = json.loads((folder / "numeric.json").read_text())
         if isinstance(found, Mapping) and isinstance(found.get("chunk"), int):
             kernel = str(found.get("kernel", "xla"))  # there was a time without another
-            return {"chunk": found["chunk"], "kernel": kernel, "backend": str(found.get("backend"))}
+            made = {"chunk": found["chunk"], "kernel": kernel, "backend": str(found.get("backend"))}
+            return made | {"coordinates": str(found.get("coordinates", earlier.RULE))}
     return None
 
 

@@ -61,11 +61,12 @@ class Render:
         store = Store(self.folder, shown.spec, self.window)
         pinned = {"tile": TILE, **shown.training.numeric}
         store.begin(shown.training.readings, store.begun() or pinned)
+        window = store.window  # with the coordinates that it keeps
         try:
             self.done = self.total - store.left()
             while store.left():
                 trained = 0
-                for index, tile in enumerate(self.window.tiles(TILE)):
+                for index, tile in enumerate(window.tiles(TILE)):
                     if not store.claim(index):
                         continue
                     try:
@@ -73,7 +74,7 @@ class Render:
                         values = {
                             k: r.empty(tile.shape) for k, r in shown.training.readings.items()
                         }
-                        points, todo = self.window.points(tile), np.arange(mask.size)
+                        points, todo = window.points(tile), np.arange(mask.size)
                         self._running = mask
                         self._seconds += yield from trained_into(
                             shown.training, points, todo, mask, values

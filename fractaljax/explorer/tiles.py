@@ -184,6 +184,12 @@ class Tiles:
         if begun is not None and any(begun[k] != v for k, v in pinned.items()):
             raise FractaljaxError(f"{store.path} was not written by this map: {begun}")
         store.begin({} if begun else self._training.readings, begun or pinned)
+        if store.window.rule != window.rule:
+            store.close({"pixels": 0, "wall_s": 0.0})
+            raise FractaljaxError(
+                f"{store.path}: its coordinates are '{store.window.rule}', those of this map "
+                f"'{window.rule}': remove that folder"
+            )
         block = self._blocks[key] = _Block(store, window)
         for old in [k for k, b in self._blocks.items() if not b.users]:
             if len(self._blocks) <= MOST_BLOCKS or old == key:

@@ -16,6 +16,7 @@ from fractaljax.engine.scan import Progress
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import fractal
 from fractaljax.field import Field
+from fractaljax.store import earlier
 from fractaljax.window import Tile, Window
 
 SAMPLES = (2, 8)  # sub-samples along a pixel, least and most
@@ -56,8 +57,9 @@ def supersample(
     check(field, n)
     window = Window(*(finer(axis, n) for axis in field.window.axes))
     same = field.provenance.get("backend") == plan.mesh(devices).devices.flat[0].platform
-    known = _Known(field, n, window, adaptive, same)
     try:
+        window = fractal.placed(field.spec, window, store)
+        known = _Known(field, n, window, adaptive, same)
         return fractal.scan(
             field.spec,
             window,
@@ -89,13 +91,20 @@ def check(field: Field, n: int) -> None:
 
 
 def finer(axis: Axis | Lattice, n: int) -> Axis | Lattice:
-    """`n` samples for each sample of an axis: at `(k - (n - 1) / 2) / n` pitches from it."""
+    """`n` samples for each sample of an axis: at `(k - (n - 1) / 2) / n` pitches from it, by the
+    rule of an earlier version where the axis has its coordinates."""
+    fine = _finer(axis, n)
+    return earlier.kept(fine) if axis.rule == earlier.RULE else fine
+
+
+def _finer(axis: Axis | Lattice, n: int) -> Axis | Lattice:
     if isinstance(axis, Lattice):
         return _finer_lattice(axis, n)
     pitch = axis.span / max(axis.n - 1, 1)
     middle = (axis.low + axis.high) / 2  # where a single sample lies
     low, high = (axis.low, axis.high) if axis.n > 1 else (middle, middle)
     beyond = pitch * (n - 1) / (2 * n)
+    beyond *= axis.direction
     return dataclasses.replace(axis.between(low - beyond, high + beyond), n=n * axis.n)
 
 
@@ -188,6 +197,7 @@ def _finer_lattice(axis: Lattice, n: int) -> Lattice:
     if n % 2:
         return dataclasses.replace(axis, n=count, start=start)
     with decimal.localcontext(prec=60):
-        place = axis.coordinate(-axis.first) + decimal.Decimal(axis.width / count) / 2
+        beside = axis.direction * decimal.Decimal(axis.width / count) / 2
+        place = axis.coordinate(-axis.first) + beside
     origin = Lattice.around(axis.path, place, axis.width, count, axis.scale)
     return dataclasses.replace(origin, start=start)

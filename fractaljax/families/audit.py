@@ -11,6 +11,7 @@ from fractaljax.families import outcomes
 from fractaljax.families.fractal import prepare
 from fractaljax.families.points import Trainer
 from fractaljax.field import Field
+from fractaljax.window import Window
 
 OTHER = {"float32": "float64", "float64": "float32"}
 
@@ -68,7 +69,7 @@ def audit(
             k,
             len(points),
             *_share(changed["other"][k]),
-            _distinct(points),
+            _distinct(points, levels[k].window),
             *_share(changed["ulp"][k]),
         )
         for k, (points, _) in enumerate(samples)
@@ -96,7 +97,7 @@ def _train_again(
             devices=devices,
         )
         for points, outcome in samples:
-            moved = _next(points, dtype) if name == "ulp" else points
+            moved = _next(points, levels[0].window, dtype) if name == "ulp" else points
             values = trainer(moved)[reading]
             changed[name].append(edges.converged(values, reading) != outcome)
             if on_level:
@@ -114,16 +115,23 @@ def _sample(field: Field, pixels: int, rng: np.random.Generator) -> tuple[np.nda
     return np.stack(axes, axis=-1), outcomes.of(field).converged.reshape(-1)[chosen]
 
 
-def _next(points: np.ndarray, dtype: str) -> np.ndarray:
-    """The points with the next larger x value of a precision."""
-    moved = points.copy()
-    moved[:, 0] = np.nextafter(points[:, 0].astype(dtype), np.array(np.inf, dtype))
+def _next(points: np.ndarray, window: Window, dtype: str) -> np.ndarray:
+    """The points with the next larger x value of a precision; on a `log1m` axis with the next
+    smaller number for one minus the value, where float64 has one."""
+    moved, x = points.copy(), points[:, 0]
+    if window.x.scale == "log1m":
+        below = np.nextafter((1 - x).astype(dtype), np.array(0, dtype)).astype(np.float64)
+        moved[:, 0] = np.maximum(1 - below, np.nextafter(x, 1))
+    else:
+        moved[:, 0] = np.nextafter(x.astype(dtype), np.array(np.inf, dtype))
     return moved
 
 
-def _distinct(points: np.ndarray) -> float:
+def _distinct(points: np.ndarray, window: Window) -> float:
     """The share of points that are still told apart in float32."""
-    return len(np.unique(points.astype("float32"), axis=0)) / len(points)
+    near_one = np.array([axis.scale == "log1m" for axis in window.axes])
+    measures = np.where(near_one, 1 - points, points).astype("float32")
+    return len(np.unique(measures, axis=0)) / len(points)
 
 
 def _share(changed: np.ndarray) -> tuple[float, float]:

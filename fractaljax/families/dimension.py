@@ -197,15 +197,15 @@ def _moved(axis: Axis | Lattice, values: np.ndarray, steps: np.ndarray, dtype: s
     The step is made from the value, so that it survives where coordinates would round it away.
     """
     steps = steps * axis.span
-    moved = values * np.expm1(steps * math.log(10)) if axis.scale == "log" else steps
-    return (values + moved).astype(dtype).astype(np.float64)
+    if axis.scale == "linear":
+        return (values + steps).astype(dtype).astype(np.float64)
+    near_one = axis.scale == "log1m"  # where one minus the value is a number of the dtype
+    measures = 1 - values if near_one else values
+    moved = measures * np.expm1(axis.direction * steps * math.log(10))
+    measures = (measures + moved).astype(dtype).astype(np.float64)
+    return 1 - measures if near_one else measures
 
 
 def _floor(field: Field) -> float:
     """The smallest distance, in widths of the window, that the dtype can tell to some 3 %."""
-    spacing = FLOOR * float(np.finfo(field.spec.dtype).eps)
-    floors = []
-    for axis in field.window.axes:
-        size = 1 / math.log(10) if axis.scale == "log" else max(abs(axis.min), abs(axis.max))
-        floors.append(spacing * size / axis.span)
-    return max(floors)
+    return max(FLOOR * a.spacing(field.spec.dtype) / a.span for a in field.window.axes)

@@ -6,7 +6,7 @@ from typing import Any
 
 from fractaljax import config
 from fractaljax.cluster import Cluster, Team, connected, tiles
-from fractaljax.engine import hosts, plan, program
+from fractaljax.engine import coordinates, hosts, plan, program
 from fractaljax.engine import scan as engine
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
@@ -64,6 +64,17 @@ def load(
     return experiment.spec, experiment.window
 
 
+def placed(spec: Spec, window: Window, store: str | Path | None) -> Window:
+    """The window with the coordinates that `scan` trains at: those that the store keeps, or, where
+    there is none yet, those it will be begun with.
+
+    Raises:
+        FractaljaxError: the store holds another scan, or cannot be read.
+    """
+    window = coordinates.begun(spec, window)
+    return window if store is None else Store(store, spec, window).window
+
+
 def scan(
     spec: Spec,
     window: Window,
@@ -118,6 +129,7 @@ def scan(
     for name, value in (("chunk", chunk), ("devices", devices), ("tile", side)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise FractaljaxError(f"{name}={value!r}: takes a whole number")
+    window = coordinates.begun(spec, window)
     engine.check(spec, window, allow_merged)
     if cluster is not None:
         if store is None:

@@ -1,7 +1,9 @@
 """Zoom sequences: levels around one centre, each trained again at full resolution.
 
 All levels have one shape, so all go through one compiled program; samples that a level shares
-with the one before, bit for bit, are taken over instead of being trained again.
+with the one before, bit for bit, are taken over instead of being trained again. Coordinates are
+exact, also with `draws: legacy`: levels are lattices, which the published notebook has none of. A
+zoom that an earlier version began goes on with the coordinates of that version.
 """
 
 import contextlib
@@ -14,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fractaljax import config
-from fractaljax.axis import Axis, Lattice
+from fractaljax.axis import EXACT, Axis, Lattice
 from fractaljax.cluster import Cluster, Team, connected
 from fractaljax.engine import hosts
 from fractaljax.engine.program import XLA
@@ -24,8 +26,8 @@ from fractaljax.families import fractal
 from fractaljax.field import Field
 from fractaljax.levels import Zoom
 from fractaljax.spec import Spec
-from fractaljax.store import open_field, open_zoom
-from fractaljax.store.zooms import level_folder, write_plan
+from fractaljax.store import earlier, open_field, open_zoom
+from fractaljax.store.zooms import level_folder, read_plan, write_plan
 from fractaljax.window import Tile, Window
 
 WIDE = 6.0  # decades: a zoom goes out until both log axes span as many, as published
@@ -161,10 +163,11 @@ def run(
     """
     hosts.alone("a zoom")
     begin(plan, path, allow_merged)
+    windows = [placed(window, path) for window in plan.windows]
     before: Field | None = None
     with contextlib.ExitStack() as stack:
         team = None if cluster is None else stack.enter_context(connected(cluster, devices))
-        for level, window in enumerate(plan.windows):
+        for level, window in enumerate(windows):
             known = None
             if team is not None and level:  # workers read the level before where it lies
                 known = _Stored(level_folder(path, level - 1).absolute(), window, chunk, kernel)
@@ -196,6 +199,13 @@ def begin(plan: Plan, path: str | Path, allow_merged: bool = False) -> None:
     write_plan(path, as_tree(plan))
 
 
+def placed(window: Window, path: str | Path) -> Window:
+    """The window of a level with the coordinates of the zoom in a folder, already begun: one rule
+    for all levels."""
+    kept = read_plan(path)
+    return window if kept is None or "coordinates" in kept else earlier.placed(window)
+
+
 def check(plan: Plan, allow_merged: bool = False) -> None:
     """Raises when a level leaves the range of the dtype, or lies beyond the precision floor,
     unless that is allowed."""
@@ -210,18 +220,14 @@ def check(plan: Plan, allow_merged: bool = False) -> None:
         )
 
 
-def floor_level(plan: Plan, plain: bool = False) -> int:
-    """The last level at which all samples of every axis differ in the Spec's dtype.
-
-    Args:
-        plan: its windows need not go that deep.
-        plain: as it would be with coordinates in one float64 value, for comparison.
-    """
+def floor_level(plan: Plan) -> int:
+    """The last level at which all samples of every axis differ in the Spec's dtype; the windows of
+    the plan need not go that deep."""
     level = 0
     while level < MAX_LEVELS:
         try:
             window = around(plan.windows[0], plan.center, plan.factor ** -(level + 1))
-            if (_plain(window) if plain else window).merged(plan.spec.dtype):
+            if window.merged(plan.spec.dtype):
                 break
         except FractaljaxError:  # the width itself ended
             break
@@ -278,6 +284,7 @@ def as_tree(plan: Plan) -> dict[str, Any]:
         "factor": plan.factor,
         "levels": len(plan.windows),
         "center": [str(c) for c in plan.center],
+        "coordinates": EXACT,
         "found": dict(plan.found),
         "settings": config.as_tree(plan.spec, plan.windows[0]),
     }
@@ -307,17 +314,8 @@ def _outwards(window: Window, levels: int | None, factor: float) -> list[float]:
 
 
 def _wide(axis: Axis | Lattice, width: float) -> bool:
-    return width >= (WIDE if axis.scale == "log" else max(abs(axis.min), abs(axis.max)))
-
-
-def _plain(window: Window) -> Window:
-    """The same window with ends in one float64 value each."""
-    return Window(*(a.between(*_ends(a)) for a in window.axes))
-
-
-def _ends(axis: Axis | Lattice) -> tuple[float, float]:
-    middle = float(axis.center)
-    return middle - axis.span / 2, middle + axis.span / 2
+    linear = axis.scale == "linear"
+    return width >= (max(abs(axis.min), abs(axis.max)) if linear else WIDE)
 
 
 def _places(old: Axis | Lattice, new: Axis | Lattice) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
     DIR/field/zarr.json     attributes: settings, numeric setting, format, their checksum
     DIR/field/<reading>/    one array a reading; one chunk, hence one file, a tile
+    DIR/field/x/, y/        float64, the samples of the axes; written when the result is begun
     DIR/field/done/         uint8, one file a tile, written after all its readings
     DIR/spec.yaml           the settings again, in the form `scan` takes
     DIR/runs.jsonl          one line a run: devices, versions, wall time, pixels

@@ -19,6 +19,8 @@ from fractaljax.window import Window
 
 MAX_READINGS = 100  # arrays of one field
 MAX_VALUES = 2**24  # of one reading of one network
+COORDINATES = ("x", "y")  # the arrays that hold the samples of the axes
+TAKEN = ("done", *COORDINATES)  # names that no reading can have
 _BLOSC = 16  # bytes of a chunk's header; 4 to 8 say how large it is unpacked
 
 
@@ -46,11 +48,17 @@ def check_layout(path: Path, attributes: Mapping[str, Any]) -> None:
 
 
 def create(path: Path, window: Window, attributes: Mapping[str, Any]) -> None:
-    """Makes the empty group beside its place and moves it there in one step."""
+    """Makes the group, empty but for the coordinates, beside its place and moves it there in one
+    step."""
+    for name in TAKEN:
+        if name in attributes["readings"]:
+            raise FractaljaxError(f"reading '{name}': a result keeps other values by this name")
     fresh = path / f".field-{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)
     for name, metadata in _layout(window, attributes).items():
         ts.open({**_kvstore(fresh / name), "metadata": metadata}, create=True).result()
+    for name, axis in zip(COORDINATES, window.axes, strict=False):
+        write_line(fresh / name, axis.points())
     records.write(fresh, attributes)
     try:
         os.rename(fresh, path / "field")
@@ -75,6 +83,25 @@ def opened(
         spec |= {"metadata": metadata, "fill_missing_data_reads": name == "done" or not strict}
         found[name] = ts.open(spec, open=True, read=True, write=os.access(path, os.W_OK)).result()
     return found, found.pop("done")
+
+
+def write_line(path: Path, values: np.ndarray) -> None:
+    """Writes one whole array along one axis, `[n]`; what is there is replaced."""
+    spec = {**_kvstore(path), "metadata": _line(path.name, len(values))}
+    array = ts.open(spec, create=True, delete_existing=True).result()
+    array.write(values).result()
+
+
+def read_line(path: Path, n: int) -> np.ndarray:
+    """The array of `write_line`.
+
+    Raises:
+        ValueError: it is damaged, missing, or of another length.
+    """
+    spec = {**_kvstore(path), "metadata": _line(path.name, n), "fill_missing_data_reads": False}
+    array = ts.open(spec, open=True, read=True).result()
+    check_chunks(array, slice(None), slice(None))
+    return np.asarray(array.read().result())
 
 
 def check_chunks(array: Any, rows: slice, columns: slice) -> None:
@@ -132,6 +159,10 @@ def _layout(window: Window, attributes: Mapping[str, Any]) -> dict[str, dict[str
         )
     counts = [-(-n // t) for n, t in zip(grid, tile, strict=True)]
     return layout | {"done": _metadata(counts, [1, 1], "uint8", 0, ["tile_y", "tile_x"])}
+
+
+def _line(name: str, n: int) -> dict[str, Any]:
+    return _metadata([n], [n], "float64", np.nan, [name])
 
 
 def _metadata(

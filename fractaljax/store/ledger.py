@@ -16,7 +16,7 @@ from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
 from fractaljax.ledger import Reading
 from fractaljax.spec import Spec
-from fractaljax.store import arrays, disk, folder, records
+from fractaljax.store import arrays, coordinates, disk, folder, records
 from fractaljax.store.claims import Claims
 from fractaljax.store.disk import on_disk
 from fractaljax.store.stored import open_field
@@ -31,7 +31,8 @@ class Store:
 
     Args:
         path: folder of the result; made when missing.
-        spec, window: what is scanned. A store that holds another scan is refused.
+        spec, window: what is scanned, with the coordinates that a new store is to keep. A store
+            that holds another scan is refused.
         overwrite: throw that other scan (or this one) away first.
         lazy: look for damage in a tile when it is read, not in all of them at the beginning.
     """
@@ -48,6 +49,17 @@ class Store:
         self.path = Path(path)
         self._spec, self._window = spec, window
         self._overwrite, self._lazy = overwrite, lazy
+        self._placed = False  # whether the window has the coordinates that are on disk
+
+    @property
+    def window(self) -> Window:
+        """The window with the coordinates that this store keeps, or is to keep once it is begun."""
+        if not (self._placed or self._overwrite) and os.path.lexists(self.path / "field"):
+            with on_disk(self.path):
+                attributes = records.read(self.path)
+                self._check_same(attributes)
+                self._place(attributes)
+        return self._window
 
     def begun(self) -> dict[str, Any] | None:
         """The numeric setting this store was begun with, or None where there is none yet.
@@ -98,7 +110,13 @@ class Store:
             self._drop_damaged()
         return attributes["numeric"]
 
+    def _place(self, attributes: dict[str, Any]) -> None:
+        if not self._placed:
+            self._window = coordinates.read(self.path, self._window, attributes, repair=True)
+            self._placed = True
+
     def _open(self, attributes: dict[str, Any]) -> None:
+        self._place(attributes)
         self._tiles = self._window.tiles(attributes["numeric"]["tile"])
         self._arrays, self._marks = arrays.opened(self.path, self._window, attributes, strict=True)
 
@@ -229,6 +247,7 @@ class Store:
             "settings": config.as_tree(self._spec, self._window),
             "numeric": numeric,
             "readings": {name: [list(r.shape), r.dtype] for name, r in readings.items()},
+            "coordinates": coordinates.described(self._window),
         }
 
     def _check_same(self, attributes: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from fractaljax import config
 from fractaljax.config.plain_yaml import to_yaml
 from fractaljax.field import Field
 from fractaljax.ledger import provenance
-from fractaljax.store import arrays, records
+from fractaljax.store import arrays, coordinates, records
 from fractaljax.store.disk import on_disk
 
 
@@ -28,6 +28,7 @@ def open_field(path: str | Path) -> Field:
         window.check_pixels()
         arrays.check_layout(path, attributes)
         tiles = window.tiles(attributes["numeric"]["tile"])
+        window = coordinates.read(path, window, attributes)
         opened, marks = arrays.opened(path, window, attributes)
         flags, _ = arrays.done(marks)
         done = np.zeros(window.grid, bool)
@@ -35,7 +36,7 @@ def open_field(path: str | Path) -> Field:
             done[tile.rows, tile.columns] = flag
         flat = window.y is None
         readings = {name: _Rows(path, array, flat) for name, array in opened.items()}
-    made = provenance(spec, attributes["numeric"], records.runs(path))
+    made = provenance(spec, window, attributes["numeric"], records.runs(path))
     return Field(spec, window, readings, done.reshape(window.shape), made)
 
 

@@ -1,6 +1,7 @@
 """A zoom sequence on disk: its plan, and a folder a level.
 
-DIR/zoom.json            what was asked for, and the centre
+DIR/zoom.json            what was asked for, the centre, and the rule of the coordinates: `exact`;
+                         a zoom that names none is of an earlier version, and keeps its rule
 DIR/level_000/           the widest level, an ordinary result
 DIR/level_001/ ...       `factor` times narrower each
 """
@@ -63,6 +64,8 @@ def write_plan(path: str | Path, plan: Mapping[str, Any]) -> None:
             "(stored -> asked). Choose another --out."
         )
     if deeper:
+        if found is not None and "coordinates" not in found:
+            del fresh["coordinates"]  # its levels go on by the rule they were begun with
         with disk.on_disk(path):
             path.mkdir(parents=True, exist_ok=True)
             seals.replace(path / "zoom.json", json.dumps(fresh, indent=1) + "\n")
@@ -71,6 +74,7 @@ def write_plan(path: str | Path, plan: Mapping[str, Any]) -> None:
 def _differing(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """How two plans differ, but for their levels."""
     same = {"levels": asked["levels"], "format": FORMAT, "settings": asked["settings"]}
+    same["coordinates"] = asked["coordinates"]
     settings = config.compared(found["settings"], asked["settings"])
     return [*config.differences({**found, **same}, asked), *(f"settings.{s}" for s in settings)]
 

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 from fractaljax import config
-from fractaljax.axis import Axis, Lattice
+from fractaljax.axis import Axis, Lattice, value_at
 from fractaljax.field import Field
 from fractaljax.view.frames import View
 from fractaljax.view.ticks import MINUS, TIMES, power
@@ -74,20 +74,23 @@ class Overlay:
 def _center(axis: Axis | Lattice) -> Decimal:
     """The value of the middle sample, to more digits than any window needs."""
     if isinstance(axis, Lattice):
-        center = axis.center
-        return _EXACT.power(10, center) if axis.scale == "log" else center
+        return value_at(axis.center, axis.scale, _EXACT)
     return Decimal(float(axis.points()[axis.n // 2]))
 
 
 def _pitch(axis: Axis | Lattice) -> float:
-    return axis.pitch if isinstance(axis, Lattice) else (axis.high - axis.low) / (axis.n - 1)
+    return axis.pitch if isinstance(axis, Lattice) else axis.span / (axis.n - 1)
 
 
 def marks(center: Decimal, reach: float, scale: str) -> list[Mark]:
     """Values of an axis from `reach` below its centre to `reach` above, in axis coordinates.
 
-    Coarse steps first, down to where no frame has room for a line.
+    Coarse steps first, down to where no frame has room for a line. On a `log1m` axis the marks are
+    those of one minus the value, from the other side: `1 - 0.002`.
     """
+    if scale == "log1m":
+        mirrored = marks(_EXACT.subtract(1, center), reach, "log")
+        return [Mark(-m.at, f"1 {MINUS} {m.text}", m.gap) for m in mirrored]
     found = {}
     with localcontext(_EXACT):
         if scale == "log":

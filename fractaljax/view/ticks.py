@@ -27,10 +27,11 @@ class Ticks(NamedTuple):
 
 
 def ticks(axis: Axis | Lattice) -> Ticks:
-    """The ticks of an axis: decades where a log axis spans at least one, else round steps."""
-    if axis.scale == "log" and axis.high - axis.low >= 1:
-        return _decades(axis)
-    return _steps(axis)
+    """The ticks of an axis: decades where a `log` or `log1m` axis spans at least one, else round
+    steps."""
+    if axis.scale == "linear" or axis.span < 1:
+        return _steps(axis)
+    return _decades_below_one(axis) if axis.scale == "log1m" else _decades(axis)
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -55,8 +56,28 @@ def power(exponent: int) -> str:
 
 
 def _decades(axis: Axis | Lattice) -> Ticks:
+    marks, minor = _powers(axis.low, axis.high)
+    if any(m > 1 for _, m, _ in marks):
+        labels = [number(float(f"{m}e{e}")) for _, m, e in marks]
+    else:
+        labels = [power(e) for _, _, e in marks]
+    return Ticks([at for at, _, _ in marks], labels, minor, "")
+
+
+def _decades_below_one(axis: Axis | Lattice) -> Ticks:
+    """Those of one minus the value, from the other side: `1 - 10⁻³`."""
+    marks, minor = _powers(axis.high, axis.low)
+    labels = [
+        f"1 {MINUS} {power(e)}" if m == 1 else f"1 {MINUS} {m}{TIMES}{power(e)}"
+        for _, m, e in reversed(marks)
+    ]
+    return Ticks([1 - at for at, _, _ in reversed(marks)], labels, [1 - at for at in minor], "")
+
+
+def _powers(low: float, high: float) -> tuple[list[tuple[float, int, int]], list[float]]:
+    """Powers of ten, and 2 and 5 times them where there is room, between two ends in log10: place,
+    mantissa and exponent of each. And the places of minor ticks."""
     tiny = 1e-9  # an end that is a power of ten belongs to its decade, whatever log10 rounds to
-    low, high = axis.low, axis.high
     decades = range(math.floor(low + tiny), math.floor(high + tiny) + 1)
     every = 1 + (len(decades) - 1) // 10
     mantissas = (1, 2, 5) if high - low < 3 else (1,)
@@ -68,11 +89,7 @@ def _decades(axis: Axis | Lattice) -> Ticks:
     major = [(m, e) for m, e in major if -tiny <= place(m, e) <= 1 + tiny]
     fine = range(2, 10) if every == 1 else range(1, 2)
     minor = [place(m, e) for e in decades for m in fine if 0 <= place(m, e) <= 1]
-    if len(mantissas) == 1:
-        labels = [power(e) for _, e in major]
-    else:
-        labels = [number(float(f"{m}e{e}")) for m, e in major]
-    return Ticks([place(m, e) for m, e in major], labels, minor, "")
+    return [(place(m, e), m, e) for m, e in major], minor
 
 
 def _steps(axis: Axis | Lattice) -> Ticks:
@@ -95,6 +112,8 @@ def _round_step(least: Decimal) -> Decimal:
 def _fraction(axis: Axis | Lattice, above: Decimal, low: Decimal, span: Decimal) -> float:
     if axis.scale == "linear":
         return float(above / span)
+    if axis.scale == "log1m":
+        return math.log1p(-above / (1 - low)) / math.log1p(-span / (1 - low))
     return math.log1p(above / low) / math.log1p(span / low)
 
 

@@ -58,6 +58,22 @@ def test_a_scan_is_that_of_one_process(team, config, undisturbed, tmp_path):
         fj.scan(spec, window, chunk=4, **how)
 
 
+def test_workers_take_the_coordinates_that_a_result_keeps(team, config, tmp_path):
+    spec, window = fj.load(config)
+    window = window.resized(4)
+    axes = (a.keeping(a.points() * (1 + 1e-15), "another") for a in window.axes)
+    other = fj.Window(*axes)
+    alone = fj.scan(spec, other, chunk=CHUNK)
+    end = pytest.raises(KeyboardInterrupt)
+    how = {"store": tmp_path / "out", "chunk": CHUNK, "tile": TILE}
+    with end:  # begun by one process, after the first tile
+        fj.scan(spec, other, **how, on_tile=lambda _: signal.raise_signal(signal.SIGINT))
+    field = fj.scan(spec, window, **how, cluster=team)
+    assert field.done.all() and field.provenance["coordinates"] == "another"
+    assert field.x.tobytes() == alone.x.tobytes()
+    assert field["measure"].tobytes() == alone["measure"].tobytes()
+
+
 def test_a_scan_without_a_folder_is_refused(config):
     spec, window = fj.load(config)
     with pytest.raises(FractaljaxError, match="give a store"):

@@ -79,10 +79,7 @@ def test_samples_lie_where_exact_arithmetic_puts_them(place):
                 root.base * Decimal(10) ** s if root.scale == "log" else root.base + s
                 for s in shifts
             ]
-        # up to level 30 a few roundings over nine decades; deeper, the last bit
-        np.testing.assert_allclose(values, [float(e) for e in exact], rtol=1e-14, atol=1e-16)
-        if place.level > geometry.ROOT_LEVEL:
-            np.testing.assert_array_almost_equal_nulp(values, np.array([*map(float, exact)]), 1)
+        np.testing.assert_array_almost_equal_nulp(values, np.array([*map(float, exact)]), 1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -110,6 +107,32 @@ def test_a_click_with_a_level_takes_the_nearest_sample_and_without_one_the_place
     assert (x, y) == (ROOTS[0].at(32, 6), ROOTS[1].at(32, 6))
     x, y = geometry.point(ROOTS, ("1.5003", "0.5"), None, 50)
     assert x == pytest.approx(10**1.5003, rel=1e-15) and y == 0.5
+
+
+def test_a_map_of_values_near_one():
+    """Its coordinates descend while values ascend; everything else is as on other axes."""
+    roots = (Root.of(Axis("optimizer.beta2", 0.9, 0.999, 64, "log1m")), ROOTS[1])
+    near_one = roots[0]
+    assert (near_one.low, near_one.high, near_one.width) == (-1.0, -3.0, 2)
+    for level, index in ((6, 0), (9, 3), (31, 2**30), (40, 12345 * 2**20)):
+        with decimal.localcontext(prec=80):
+            shifts = [(index + i) * near_one.width / 2**level for i in range(64)]
+            exact = np.array([float(1 - Decimal(10) ** (-1 - s)) for s in shifts])
+        values = near_one.lattice(level, index // 64 * 64, 64).points()
+        np.testing.assert_array_almost_equal_nulp(values[index % 64 :], exact[: 64 - index % 64], 1)
+        assert np.all(np.diff(values) > 0)
+    where = str(Decimal(-1) - 21 * near_one.width / 2**9), "0.5"
+    assert geometry.point(roots, where, None, 40)[0] == near_one.at(21, 9)
+    box = geometry.box_window(roots, (("-2", "-2.5"), ("0.2", "0.4")), 16)
+    assert box.x.points()[0] == 0.99 and box.x.span == pytest.approx(0.5 * 15 / 16)
+    for wrong in ("-0.9", "-3.1"):
+        with pytest.raises(FractaljaxError, match=r"runs from -1\.0 to -3\.0"):
+            geometry.point(roots, (wrong, "0.5"), None, 40)
+    for dtype in ("float32", "float64"):
+        floor = near_one.floor_level(dtype)
+        last = 2**floor - 64
+        assert not near_one.lattice(floor, last, 64).merged(dtype)
+    assert near_one.floor_level("float64") > near_one.floor_level("float32")
 
 
 def test_a_map_may_start_from_the_lattice_of_a_deep_zoom():

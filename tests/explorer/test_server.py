@@ -331,7 +331,7 @@ def test_other_settings_make_another_map(served):
         ({"a b": 1}, "not a path"),
         ([1], "path: value"),
         ({"axes.LR0.min": 1e6}, "must be below"),
-        ({"axes.LR0.max": 1e-3 * (1 + 1e-13)}, "differ in float64"),
+        ({"axes.LR0.max": 1e-3 * (1 + 1e-14)}, "differ in float64"),
     ],
     ids=str,
 )

@@ -57,6 +57,9 @@ def store(out: Path) -> list[Path]:
 def fields(out: Path, expected: list[Any]) -> bool:
     """Whether all that the fields of a folder say is as expected."""
     for found, whole in zip(open_levels(out), expected, strict=False):
+        for axis, true in zip(found.window.axes, whole.window.axes, strict=True):
+            if axis.points().tobytes() != true.points().tobytes():
+                return False
         for name, array in found.arrays.items():
             values, true = np.asarray(array), np.asarray(whole.arrays[name])
             if values[found.done].tobytes() != true[found.done].tobytes():

@@ -14,7 +14,8 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
     "slots": set(),
     "types": set(),
     "registry": {"errors"},
-    "axis": {"errors"},
+    "samples": set(),
+    "axis": {"errors", "samples"},
     "window": {"axis", "errors"},
     "spec": {"errors", "registry"},
     "pair": {"errors", "spec"},
@@ -25,6 +26,7 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
     "levels": {"field", "view"},  # as above
     "store": {"config", "errors", "field", "ledger", "levels", "runs", "spec", "window"},
     "engine": {
+        "axis",
         "errors",
         "field",
         "ledger",

@@ -15,10 +15,10 @@ from fractaljax import config
 
 ROOT = Path(__file__).parents[2]
 CASES = [
-    ("linear", "overview", 0.995, 0.80),
-    pytest.param("tanh", "overview", 0.995, 0.80, marks=pytest.mark.slow),
-    pytest.param("tanh", "tile", 0.97, 0.30, marks=pytest.mark.slow),
-    ("single", "tile", 0.97, 0.90),
+    ("linear", "overview", 0.995, 0.95),
+    pytest.param("tanh", "overview", 0.995, 0.99, marks=pytest.mark.slow),
+    pytest.param("tanh", "tile", 0.995, 0.99, marks=pytest.mark.slow),
+    ("single", "tile", 0.995, 0.98),
 ]
 
 

@@ -57,7 +57,8 @@ function ends(axis) {
   return [fixed(String(axis.low)), fixed(String(axis.high))];
 }
 
-/** Axis coordinate (log10 of the value on a log axis) at a fraction of the map's side. */
+/** Axis coordinate at a fraction of the map's side: log10 of the value on a log axis, log10 of one
+ * minus the value on a log1m axis, where it descends. */
 export function coordinate(axis, fraction) {
   const [low, high] = ends(axis);
   return low + (((high - low) * fraction) >> SHIFT);
@@ -72,5 +73,6 @@ export function fractionAt(axis, position) {
 /** The value of a hyperparameter in native units, float64, at an axis coordinate. */
 export function native(axis, position) {
   const number = float(position);
+  if (axis.scale === 'log1m') return -Math.expm1(number * Math.LN10);
   return axis.scale === 'log' ? 10 ** number : number;
 }

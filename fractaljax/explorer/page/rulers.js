@@ -45,25 +45,31 @@ export class Rulers {
   }
 }
 
-/** Ticks `{share of the window, [text, exponent?]}` of an axis from `low` over `span` axis coordinates. */
+/** Ticks `{share of the window, [text, exponent?]}` of an axis from `low` over `span` axis coordinates,
+ * which are negative on a log1m axis. */
 function ticks(axis, low, span, count) {
-  if (axis.scale === 'log' && span >= DECADE) return decades(float(low), span, count);
+  if (axis.scale === 'log' && span >= DECADE) return decades(float(low), span, count, written);
+  if (axis.scale === 'log1m' && -span >= DECADE) {
+    const mirrored = decades(float(low) + span, -span, count, belowOne);
+    return mirrored.map(({ share, text }) => ({ share: 1 - share, text }));
+  }
   const first = native(axis, low);
-  const width = axis.scale === 'log' ? first * Math.expm1(span * Math.LN10) : span;
+  const base = { log: first, log1m: first - 1 }[axis.scale];
+  const width = base === undefined ? span : base * Math.expm1(span * Math.LN10);
   const step = nice(width / count);
   if (!(step > Math.abs(first) * 2 ** -50)) return []; // float64 has no numbers between
   const digits = Math.ceil(Math.log10(Math.max(Math.abs(first), Math.abs(first + width)) / step)) + 1;
   const found = [];
   for (let value = Math.ceil(first / step) * step; value < first + width; value += step) {
     const offset = value - first;
-    const share = axis.scale === 'log' ? Math.log1p(offset / first) / (span * Math.LN10) : offset / span;
+    const share = base === undefined ? offset / span : Math.log1p(offset / base) / (span * Math.LN10);
     found.push({ share, text: [plain(value, digits)] });
   }
   return found;
 }
 
-/** Whole powers of ten, and 2 and 5 times them where there is room. */
-function decades(low, span, count) {
+/** Whole powers of ten, and 2 and 5 times them where there is room, `written` as their texts. */
+function decades(low, span, count, written) {
   const every = Math.max(Math.ceil(span / count), 1);
   const between = span / count < 0.4 ? [1, 2, 5] : [1];
   const found = [];
@@ -79,6 +85,11 @@ function decades(low, span, count) {
 function written(digit, power) {
   if (power > -4 && power < 5) return [String(Number(`${digit}e${power}`))];
   return [digit > 1 ? `${digit}·10` : '10', String(power)];
+}
+
+/** One minus such a number. */
+function belowOne(digit, power) {
+  return [digit > 1 ? `1 − ${digit}·10` : '1 − 10', String(power)];
 }
 
 /** The next 1, 2 or 5 times a power of ten. */
