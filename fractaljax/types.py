@@ -48,6 +48,9 @@ class Model(NamedTuple):
     updates: str | None = None
     # `proportional` to the gradients, or the `same` for larger ones: only with an optimiser of that
     # kind the best rate does not move with the width. None: any
+    published: "Callable[[int], Callable[[Tree, Array], Array] | None] | None" = None
+    # (N) -> `apply` to N points in the paper's order of sums; None: `apply` has that order. None
+    # for all N: the paper's notebook has no such network
 
 
 class Shallow(NamedTuple):

@@ -166,8 +166,8 @@ def _add_training(parser: Parser) -> None:
     devices = "devices to use (default: all; on CPU one a core)"
     add("--devices", type=int, metavar="N", help=devices)
     add("--chunk", type=int, metavar="N", help="networks side by side on a device")
-    kernel = "who takes the steps (default: the quicker one; xla where published numbers count)"
-    add("--kernel", choices=("xla", "native"), help=kernel)
+    kernel = "who takes the steps (default: the quicker; published numbers: xla or published)"
+    add("--kernel", choices=("xla", "native", "published"), help=kernel)
     tile = "pixels along a tile; all: one jitted call"
     add("--tile", type=_tile, metavar="N|all", help=tile)
     add("--out", metavar="DIR", help="folder of the result (default: outputs/...)")

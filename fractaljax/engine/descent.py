@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
 
+from fractaljax.engine import order
 from fractaljax.engine.hparams import Hparams
 from fractaljax.engine.streams import Draws, batch_stream, moments
 from fractaljax.errors import FractaljaxError, at
@@ -20,7 +21,7 @@ SPLIT: ContextVar[NamedSharding | None] = ContextVar("SPLIT", default=None)
 
 def loss(spec: Spec, hparams: Hparams, params: Tree, data: Data) -> Array:
     """The loss on some data, or on their moments."""
-    apply = build(spec, "model", hparams).apply
+    apply = order.network(spec, hparams).apply
     return build(spec, "problem", hparams).loss(apply(params, data.x), data.y)
 
 
@@ -94,7 +95,7 @@ def _descended(
 
 def _objective(spec: Spec, hparams: Hparams, key: Key, params: Tree, data: Data) -> Array:
     """The loss as the gradient sees it."""
-    model = build(spec, "model", hparams)
+    model = order.network(spec, hparams)
     outputs = (
         model.apply(params, data.x) if model.noisy is None else model.noisy(params, data.x, key)
     )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fractaljax.engine import descent
+from fractaljax.engine import descent, order
 from fractaljax.engine.hparams import Hparams
 from fractaljax.engine.streams import Draws, moments
 from fractaljax.errors import FractaljaxError, at
@@ -63,7 +63,7 @@ def values(spec: Spec, hparams: Hparams, draws: Draws, params: Tree) -> dict[str
 
 def evaluation(spec: Spec, hparams: Hparams, draws: Draws, params: Tree) -> Evaluation:
     """A network as metrics and comparisons see it."""
-    model, problem = build(spec, "model", hparams), build(spec, "problem", hparams)
+    model, problem = order.network(spec, hparams), build(spec, "problem", hparams)
 
     def loss(params: Tree, data: Data) -> Array:
         return descent.loss(spec, hparams, params, moments(spec, data) or data)

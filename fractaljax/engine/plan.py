@@ -20,9 +20,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from fractaljax.engine import compiled, program, wisdom
+from fractaljax.engine import compiled, order, program, wisdom
 from fractaljax.engine.native import build, lanes
-from fractaljax.engine.program import NATIVE, PIXELS, XLA
+from fractaljax.engine.order import NATIVE, PUBLISHED, XLA
+from fractaljax.engine.program import PIXELS
 from fractaljax.engine.streams import shared_draws
 from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.pair import Course, trainings
@@ -39,7 +40,7 @@ SAMPLE_ROUNDS = 4
 CPU_TILE, ACCELERATOR_TILE, MAX_TILES = 64, 512, 16_384
 COHORT_CHUNKS, ACCELERATOR_COHORT = (2, 8), 8  # of members that end one by one
 MAX_CHUNK = 2**24  # more networks than any device holds
-KERNELS = (XLA, NATIVE)
+KERNELS = (XLA, NATIVE, PUBLISHED)
 
 
 class Numeric(NamedTuple):
@@ -103,7 +104,7 @@ def settle(
     tile = tile_side(window, asked.backend) if asked.tile is None else asked.tile
     check_kernel(spec, names, asked)
     if asked.chunk is not None:
-        choice = Choice(asked.kernel or XLA, asked.chunk)
+        choice = Choice(asked.kernel or order.automatic(spec), asked.chunk)
     else:
         choice = choose(spec, window, names, mesh, tile, asked.kernel)
     return {"tile": tile, "backend": asked.backend, **choice._asdict()}
@@ -113,8 +114,13 @@ def check_kernel(spec: Course, names: tuple[str, ...], asked: Numeric) -> None:
     """Raises unless the kernel that is asked for takes this training on this machine."""
     if asked.kernel is not None and asked.kernel not in KERNELS:
         raise unknown("kernel", asked.kernel, KERNELS)
-    if asked.kernel == NATIVE and (why := no_native(spec, names, asked.backend)):
-        raise FractaljaxError(f"kernel=native does not take this training: {why}")
+    why = None
+    if asked.kernel == NATIVE:
+        why = no_native(spec, names, asked.backend)
+    elif asked.kernel == PUBLISHED:
+        why = order.why_not(spec)
+    if why:
+        raise FractaljaxError(f"kernel={asked.kernel} does not take this training: {why}")
 
 
 def no_native(spec: Course, names: tuple[str, ...], backend: str) -> str | None:
@@ -122,11 +128,6 @@ def no_native(spec: Course, names: tuple[str, ...], backend: str) -> str | None:
     if backend != "cpu":
         return f"it runs on a CPU, not on {backend}"
     return build.missing() or lanes.fits(spec, names)
-
-
-def published(spec: Course) -> bool:
-    """Whether numbers are to come out as published, which takes the published order of sums."""
-    return spec.draws == "legacy" and spec.dtype == "float64"
 
 
 def agree(begun: dict[str, Any], asked: Numeric) -> dict[str, Any]:
@@ -169,7 +170,7 @@ def choose(
         return max(rates, key=lambda choice: rates[choice])
     if kernel == NATIVE:
         return Choice(NATIVE, build.lanes(spec.dtype))
-    return Choice(XLA, estimated_chunk(spec))
+    return Choice(kernel or order.automatic(spec), estimated_chunk(spec))
 
 
 def remembered(
@@ -240,10 +241,11 @@ def candidates(
     the training, the largest chunks that fit on an accelerator."""
     share = max(1, pixels // mesh.size)  # of one device
     device = mesh.devices.flat[0]
+    through_jax = kernel if kernel in (XLA, PUBLISHED) else order.automatic(spec)
     if device.platform == "cpu":
-        found = [] if kernel == NATIVE else _cpu_candidates(spec, share)
+        found = [] if kernel == NATIVE else _cpu_candidates(spec, share, through_jax)
         # the published numbers come out in XLA's order of sums alone
-        automatic = kernel is None and not published(spec)
+        automatic = kernel is None and not order.published(spec)
         if kernel == NATIVE or (automatic and not no_native(spec, names, "cpu")):
             try:
                 found += [Choice(NATIVE, n * build.lanes(spec.dtype)) for n in (1, 2)]
@@ -255,13 +257,14 @@ def candidates(
     stats = device.memory_stats() or {}
     free = stats.get("bytes_limit", 2**33) - stats.get("bytes_in_use", 0)
     largest = min(largest_chunk(lambda c: _temporary_bytes(spec, names, mesh, c), free), share)
-    return [Choice(XLA, c) for c in sorted({max(1, largest >> shift) for shift in (0, 2, 4)})]
+    chunks = sorted({max(1, largest >> shift) for shift in (0, 2, 4)})
+    return [Choice(through_jax, c) for c in chunks]
 
 
-def _cpu_candidates(spec: Course, share: int) -> list[Choice]:
+def _cpu_candidates(spec: Course, share: int, kernel: str) -> list[Choice]:
     estimate = estimated_chunk(spec)
     fitting = [c for c in CPU_CHUNKS if estimate / 4 <= c <= estimate * 4 and c <= share]
-    return [Choice(XLA, c) for c in fitting or [1]]
+    return [Choice(kernel, c) for c in fitting or [1]]
 
 
 def largest_chunk(temporary: Any, free: int) -> int:
@@ -359,5 +362,7 @@ def _wisdom_key(spec: Course, names: tuple[str, ...], mesh: Mesh, kernel: str | 
     parts = [(prefix, part.name) for prefix, part in spec.parts()]
     machine = (device.platform, device.device_kind, mesh.size, cores(), jax.__version__)
     native = no_native(spec, names, device.platform)
+    if order.automatic(spec) == PUBLISHED:  # what was measured before there was one is of another
+        kernel = kernel or PUBLISHED
     text = repr((parts, sorted(static.items()), names, machine, kernel, native))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

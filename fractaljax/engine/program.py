@@ -17,9 +17,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fractaljax.engine import growth, hosts, lockstep, scaling, train
+from fractaljax.engine import growth, hosts, lockstep, order, scaling, ties, train
 from fractaljax.engine.hparams import Hparams, packed, unpacked
 from fractaljax.engine.native import build, lanes
+from fractaljax.engine.order import NATIVE, XLA
 from fractaljax.engine.streams import generator
 from fractaljax.errors import FractaljaxError
 from fractaljax.ledger import Reading
@@ -30,7 +31,6 @@ Common = Tree  # what all pixels share: a source on disk, draws
 
 STEPS_A_CHECK = 10  # between two looks at whether all networks of a chunk are settled
 PIXELS = "pixels"  # the one axis of the mesh
-XLA, NATIVE = "xla", "native"  # who takes the steps: a compiled JAX program, or a kernel of ours
 
 
 class Program(NamedTuple):
@@ -66,7 +66,7 @@ def compile_tile(
         pixels: capacity; fewer cost only their chunks.
         chunk: networks that train side by side on one device.
         mesh: one-dimensional, over the axis `pixels`.
-        kernel: `xla`, or `native` where `plan` allows it.
+        kernel: `xla`, or `native` or `published` where `plan` allows it.
     """
     devices = mesh.size
     chunks = -(-pixels // (chunk * devices)) * devices
@@ -81,7 +81,8 @@ def _compiled(spec: Course, names: tuple[str, ...], layout: _Layout, mesh: Mesh)
 
     def local(values: Array, words: Array, live: Array, common: Common) -> dict[str, Array]:
         one = functools.partial(_train_chunk, spec, names, layout.kernel, common)
-        return jax.lax.map(lambda c: one(*c), (values, words, live))
+        with order.summed(layout.kernel):
+            return jax.lax.map(lambda c: one(*c), (values, words, live))
 
     program = jax.jit(
         jax.shard_map(
@@ -120,6 +121,7 @@ def readings(spec: Course, names: tuple[str, ...]) -> Mapping[str, Reading]:
     compiling anything; whatever a step refuses is refused here, before a store is made."""
     for side in trainings(spec):
         scaling.check(side)
+        ties.warn(side, names)
     common = common_of(spec, names)
     values, words, _ = _arguments(np.zeros((1, len(names))), spec, names, _Layout(1, 1, 1))
     order: list[str] = []  # noted while tracing: what comes out of it is sorted by name
@@ -227,7 +229,7 @@ def side_by_side(
         lambda state: jax.vmap(functools.partial(course.settled, spec))(hparams, state),
         lambda state: jax.vmap(functools.partial(course.reading, spec))(hparams, state),
     )
-    return side if kernel == XLA else _in_lanes(side, spec, hparams, draws, len(values))
+    return _in_lanes(side, spec, hparams, draws, len(values)) if kernel == NATIVE else side
 
 
 def _in_lanes(side: Side, spec: Course, hparams: Hparams, draws: Tree, chunk: int) -> Side:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from fractaljax.engine import coordinates, hosts, plan, program
+from fractaljax.engine import coordinates, hosts, order, plan, program, ties
 from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
@@ -58,7 +58,7 @@ def scan(
         spec: what to train; its dtype must agree with `jax_enable_x64`.
         window: where; each axis is a traced path of the Spec.
         chunk: networks side by side on one device (default: the store's, else `plan` chooses).
-        kernel: who takes the steps, `xla` or `native` (default: likewise).
+        kernel: who takes the steps, `xla`, `native` or `published` (default: likewise).
         mesh: devices (default: all).
         tile: side of a tile in pixels; 0 is the whole window in one call (default: by backend).
         store: keeps every finished tile and knows which are pending (default: in memory).
@@ -78,7 +78,7 @@ def scan(
     hosts.check(mesh, chunk)
     ledger = Memory(spec, window) if store is None else store
     if hosts.several() and kernel is None:
-        kernel = program.XLA  # every process would choose for itself
+        kernel = order.automatic(spec)  # every process would choose for itself
     asked = plan.Numeric(chunk, tile, mesh.devices.flat[0].platform, kernel)
     numeric = hosts.agreed(lambda: _begin(spec, window, names, mesh, asked, ledger))
     window = hosts.same(ledger.window)  # from here on with the coordinates of the result
@@ -138,6 +138,7 @@ def check(spec: Spec, window: Window, allow_merged: bool = False) -> tuple[str, 
                 f"axis {name}: samples must be whole numbers from 0 to {MAX_SEED}; use scale: "
                 "linear and n = max - min + 1"
             )
+    ties.warn(spec, names)
     return names
 
 
@@ -177,7 +178,7 @@ def _train(
     capacity = math.prod(window.tile_shape(numeric["tile"]))
     while True:
         try:
-            chunk, kernel = numeric["chunk"], numeric.get("kernel", program.XLA)
+            chunk, kernel = numeric["chunk"], numeric.get("kernel", order.XLA)
             tiles = program.compile_tile(spec, names, capacity, chunk, mesh, kernel)
             return tiles.run(points), numeric
         except (jax.errors.JaxRuntimeError, MemoryError) as error:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fractaljax.engine import descent, growth, metrics, stopping
+from fractaljax.engine import descent, growth, metrics, order, stopping
 from fractaljax.engine.hparams import Hparams
 from fractaljax.engine.streams import (
     TAGS,
@@ -67,7 +67,7 @@ def train(spec: Spec, hparams: Hparams, key: Key, data: Data) -> dict[str, Array
     """
     check_precision(spec)
     hparams = {spec.traced(name): value for name, value in hparams.items()}
-    with generator(spec):
+    with generator(spec), order.summed(order.PUBLISHED if order.published(spec) else order.XLA):
         weights = drawn_precisely(spec, key, data)
         own = [stream(spec, key, name) for name in ("batches", "noise", "growth")]
         draws = Draws(data, weights, own[0], own[1], own[2], moments(spec, data))
@@ -202,7 +202,7 @@ def evaluate(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State)
 
 def step(spec: Spec, hparams: Hparams, draws: Draws, t: Array, state: State) -> State:
     """One step: loss and gradient, folds, update, rule."""
-    apply = build(spec, "model", hparams).apply
+    apply = order.network(spec, hparams).apply
     found = descent.steepest(spec, hparams, draws, t, state.params)
     grads, watch, anatomy = found.grads, state.watch, state.anatomy
     if anatomy:

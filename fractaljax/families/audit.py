@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fractaljax.analysis import edges
+from fractaljax.engine.order import XLA
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import outcomes
 from fractaljax.families.fractal import prepare
@@ -88,7 +89,7 @@ def _train_again(
     spec, paths = levels[0].spec, [axis.path for axis in levels[0].window.axes]
     for name, dtype in (("ulp", spec.dtype), ("other", OTHER[spec.dtype])):
         prepare(dtype)
-        made = levels[0].provenance if dtype == spec.dtype else {}
+        made = {"kernel": XLA, **levels[0].provenance} if dtype == spec.dtype else {}
         trainer = Trainer(
             spec.updated({"dtype": dtype}),
             paths,

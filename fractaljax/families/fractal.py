@@ -100,8 +100,9 @@ def scan(
         overwrite: throw away what the folder holds.
         chunk: networks side by side on a device (default: chosen for this machine).
         kernel: who takes the steps: `xla`, or `native`, a compiled loop for networks of one
-            hidden layer (default: the quicker one, where that pays and there is a compiler; `xla`
-            where numbers are to come out as published).
+            hidden layer (default: the quicker one, where that pays and there is a compiler). Where
+            numbers are to come out as published (`draws: legacy` in float64): `xla`, or
+            `published` where the notebook takes its sums in another order, as with three layers.
         devices: how many (default: all); with a cluster, of each worker.
         tile: side of a tile in pixels; 0 or `all` for the whole window in one call.
         known: tile -> (bool `[rows, columns]`, readings `[rows, columns, ...]`): pixels that are

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fractaljax.engine import plan, program
+from fractaljax.engine import order, plan, program
 from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError
 from fractaljax.spec import Spec
@@ -19,6 +19,7 @@ class Trainer:
         spec: what to train; JAX must be in its precision.
         paths: paths or aliases that a point gives values for, in this order.
         chunk: networks side by side on a device (default: measured on this machine, or estimated).
+        kernel: as in `fractaljax.scan`.
         devices: how many (default: all).
         capacity: points of one call of the program; more points are several calls.
 
@@ -53,7 +54,7 @@ class Trainer:
         pinned = plan.Numeric(chunk, None, mesh.devices.flat[0].platform, kernel)
         plan.check_kernel(spec, self.paths, pinned)
         known = None if chunk else plan.remembered(spec, self.paths, mesh, kernel)
-        guess = plan.Choice(kernel or program.XLA, chunk or plan.estimated_chunk(spec))
+        guess = plan.Choice(kernel or order.automatic(spec), chunk or plan.estimated_chunk(spec))
         self.kernel, self.chunk = known or guess
         self.readings = program.readings(spec, self.paths)  # name -> shape and dtype of a reading
         self._program = program.compile_tile(

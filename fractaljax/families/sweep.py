@@ -18,7 +18,7 @@ import numpy as np
 from fractaljax import config
 from fractaljax.cluster import Cluster, Team, connected
 from fractaljax.config.sweeps import MAX_LISTED, Dim, Grid, parse_sweep
-from fractaljax.engine import hosts, plan, program, scan
+from fractaljax.engine import hosts, order, plan, program, scan
 from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError, at
 from fractaljax.pair import Course, Pair
@@ -236,12 +236,15 @@ def run(
     total, trained, clock = job.grid.size, 0, time.perf_counter()
     done = 0
     for number, batch in enumerate(job.batches, 1):
-        chunk = table.numeric(batch.settings, {"chunk": choose_chunk(job, batch, mesh)})["chunk"]
+        numeric = table.numeric(batch.settings, settled(job, batch, mesh))
+        chunk, kernel = numeric["chunk"], numeric.get("kernel", order.XLA)
         capacity = capacity_of(batch, chunk, mesh)
         for waiting, seen in _claimed(job, batch, table, capacity):
             done += seen - len(waiting)
             if waiting:
-                tile = program.compile_tile(batch.course, batch.names, capacity, chunk, mesh)
+                tile = program.compile_tile(
+                    batch.course, batch.names, capacity, chunk, mesh, kernel
+                )
                 curves = tile.run(points_of(batch, waiting))
                 settings = [settings_of(job, batch, i) for i in waiting]
                 table.write(settings, curves, np.asarray(batch.course.evaluated))
@@ -370,15 +373,21 @@ def _may_trace(course: Course, paths: Mapping[str, str], grid: Grid, path: str) 
     return True
 
 
+def settled(job: Job, batch: Batch, mesh: Any) -> dict[str, Any]:
+    """The numeric setting of a program that nobody has begun."""
+    numeric, kernel = {"chunk": choose_chunk(job, batch, mesh)}, order.automatic(batch.course)
+    return numeric if kernel == order.XLA else {**numeric, "kernel": kernel}
+
+
 def choose_chunk(job: Job, batch: Batch, mesh: Any) -> int:
     """Networks side by side on a device: pinned, known, measured when that pays, or estimated."""
     if job.chunk:
         return job.chunk
-    if known := plan.remembered(batch.course, batch.names, mesh, program.XLA):
+    course, names, kernel = batch.course, batch.names, order.automatic(batch.course)
+    if known := plan.remembered(course, names, mesh, kernel):
         return known.chunk
     share = -(-batch.grid.size // mesh.size)
     if batch.grid.size * batch.course.steps * _work(batch) >= plan.WORTH_MEASURING * 1e4:
-        course, names, kernel = batch.course, batch.names, program.XLA
         choices = plan.candidates(course, names, mesh, batch.grid.size, kernel)
         rates = plan.measure(course, names, lambda n: _first(batch, n), mesh, choices, kernel)
         return max(rates, key=lambda choice: rates[choice]).chunk
@@ -435,7 +444,8 @@ def _rate(batch: Batch, chunk: int, mesh: Any) -> tuple[float, int]:
     """Network-steps a second, and bytes of scratch memory, from a short trial."""
     short = plan.shortened(batch.course)
     points = _first(batch, chunk * mesh.size)
-    tile = program.compile_tile(short, batch.names, len(points), chunk, mesh)
+    kernel = order.automatic(short)
+    tile = program.compile_tile(short, batch.names, len(points), chunk, mesh, kernel)
     tile.run(points)
     clock = time.perf_counter()
     tile.run(points)

@@ -14,7 +14,7 @@ import numpy as np
 
 from fractaljax.cluster import Piece, Team, check_backend, deal, shared
 from fractaljax.config.sweeps import Grid
-from fractaljax.engine import plan, program, scan
+from fractaljax.engine import order, plan, program, scan
 from fractaljax.families import sweep as family
 from fractaljax.families.sweep import Batch, Job, Progress
 from fractaljax.runs import Sweep
@@ -30,6 +30,7 @@ class Size(NamedTuple):
     chunk: int  # networks side by side on a device
     capacity: int  # runs of one part
     backend: str
+    kernel: str = order.XLA
 
 
 class Written(NamedTuple):
@@ -137,10 +138,11 @@ def _settle(folder: Path, job: Job, batch: Batch, backend: str | None, copy: boo
     del copy
     mesh = plan.mesh(job.devices)
     own = mesh.devices.flat[0].platform
-    wanted = {"chunk": family.choose_chunk(job, batch, mesh), "backend": own}
+    wanted = {**family.settled(job, batch, mesh), "backend": own}
     numeric = _table(folder, job).numeric(batch.settings, wanted)
+    chunk, kernel = numeric["chunk"], numeric.get("kernel", order.XLA)
     check_backend(own, backend or numeric.get("backend", own))
-    return Size(numeric["chunk"], family.capacity_of(batch, numeric["chunk"], mesh), own)
+    return Size(chunk, family.capacity_of(batch, chunk, mesh), own, kernel)
 
 
 def _train(
@@ -157,7 +159,9 @@ def _train(
     del copy
     mesh = plan.mesh(job.devices)
     check_backend(mesh.devices.flat[0].platform, size.backend)
-    tile = program.compile_tile(batch.course, batch.names, size.capacity, size.chunk, mesh)
+    tile = program.compile_tile(
+        batch.course, batch.names, size.capacity, size.chunk, mesh, size.kernel
+    )
     settings = [family.settings_of(job, batch, i) for i in indices]
     curves = tile.run(family.points_of(batch, indices))
     table = _table(folder, job, since)

@@ -12,6 +12,7 @@ import pytest
 
 import fractaljax as fj
 from fractaljax import config
+from fractaljax.engine import coordinates
 
 ROOT = Path(__file__).parents[2]
 CASES = [
@@ -118,3 +119,89 @@ def test_step_of_the_notebook(condition):
             smooth = np.isfinite(expected) & (expected < 1e3 * expected[0])
             np.testing.assert_allclose(found[smooth], expected[smooth], rtol=1e-6)
             assert smooth[:2].any()
+
+
+SUMS = [  # what the notebook takes: width, depth, activation, points, batch, drift
+    (16, 2, "tanh", "matching", 0, False),
+    (16, 3, "tanh", "matching", 0, False),
+    (8, 2, "tanh", "matching", 0, False),
+    (12, 4, "tanh", "matching", 0, False),
+    (8, 3, "relu", "matching", 0, False),
+    (8, 3, "linear", 8, 0, False),
+    (16, 2, "tanh", "single", 0, False),
+    (8, 3, "tanh", "single", 0, False),
+    (8, 3, "tanh", "matching", 16, False),
+    (8, 3, "tanh", "matching", 0, True),
+]
+# networks side by side: XLA may sum in another order for another number
+BESIDE = [*((case, 8) for case in SUMS), ((16, 2, "linear", 16, 0, False), 256)]
+
+
+@pytest.mark.parametrize(("case", "beside"), BESIDE, ids=lambda case: str(case))
+def test_sums_are_taken_in_the_published_order(case, beside):
+    """All losses of some steps to the last bit, at as many networks side by side."""
+    width, depth, activation, points, batch, drift = case
+    changes = [f"model.width={width}", f"problem.inputs={width}", f"model.depth={depth}"]
+    changes += [
+        f"model.activation={activation}",
+        f"problem.points={points}",
+        f"problem.batch={batch}",
+    ]
+    changes += ["steps=12", "fold={history: {every: 1}}"]
+    config = "offset" if drift else "tanh"
+    spec, window = fj.load(ROOT / f"configs/paper/{config}.yaml", changes, only="overview")
+    window = window.resized(beside // 2, 2)
+    found = fj.scan(spec, window, chunk=beside, devices=1)["history"].reshape(beside, 12)
+    window = coordinates.begun(spec, window)
+    expected = _notebook(case, window.points(window.tiles(0)[0]), 12)
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(np.isfinite(found), finite)  # else training has failed for good
+    np.testing.assert_array_equal(found[finite], expected[finite])
+    assert finite[:, :3].mean() > 0.5
+
+
+def _notebook(case, points, steps):
+    """Losses `[P, T]` of the notebook's own step, vmapped, one jitted call a step."""
+    import jax
+    import jax.numpy as jnp
+
+    width, depth, activation, number, batch, drift = case
+    act = {
+        "tanh": lambda z: jnp.tanh(z * jnp.sqrt(2)),
+        "relu": lambda z: jax.nn.relu(z) * jnp.sqrt(2),
+        "linear": lambda z: z,
+    }[activation]
+    weights = width * width * (depth - 1) + width
+    n = {"matching": weights, "single": 1}.get(number, number)
+    with jax.threefry_partitionable(False):
+        rest, init = jax.random.split(jax.random.key(0))
+        rest, kx = jax.random.split(rest)
+        _, ky = jax.random.split(rest)
+        shapes = [(width, width)] * (depth - 1) + [(width, 1)]
+        keys = jax.random.split(init, depth)
+        start = [jax.random.normal(k, s) for k, s in zip(keys, shapes, strict=True)]
+        x, y = jax.random.normal(kx, (n, width)), jax.random.normal(ky, (n, 1))
+        keys = jax.random.split(jax.random.key(42), steps)
+        chosen = [jax.random.randint(k, (batch,), 0, n) if batch else jnp.arange(n) for k in keys]
+
+    def loss(theta, x, y):
+        for w in theta:
+            z = jnp.dot(x, w) / jnp.sqrt(w.shape[0])
+            x = act(z)
+        return jnp.mean((z / jnp.sqrt(w.shape[0]) - y) ** 2)
+
+    def step(theta, point, chosen):
+        if drift:
+            theta = [theta[0] + point[0], *theta[1:]]
+        rates = [point[1] if drift else point[i % 2] for i in range(depth)]
+        value, grads = jax.value_and_grad(loss)(theta, x, y)
+        if batch:
+            grads = jax.grad(loss)(theta, x[chosen], y[chosen])
+        return [t - r * g for t, r, g in zip(theta, rates, grads, strict=True)], value
+
+    many = jax.jit(jax.vmap(step, in_axes=(0, 0, None)))
+    theta, losses = [jnp.tile(w, (len(points), 1, 1)) for w in start], []
+    for now in chosen:
+        theta, value = many(theta, jnp.asarray(points), now)
+        losses.append(value)
+    return np.stack(losses, axis=1)
