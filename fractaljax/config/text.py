@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fractaljax import contents
 from fractaljax.config.plain_yaml import from_yaml
 from fractaljax.errors import FractaljaxError, at, unknown
 
@@ -132,6 +133,7 @@ def load_plugins(modules: Iterable[str]) -> None:
             importlib.import_module(module)
         except Exception as error:  # whatever the user's own module raises
             raise FractaljaxError(f"plugins: cannot import '{module}': {error!r}") from error
+        contents.of_module(module)  # as it is imported, whatever becomes of its file
 
 
 def check_imported(modules: Any, where: Any) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from fractaljax import contents
 from fractaljax.engine import descent, growth, hosts, plan, program, train
 from fractaljax.engine.hparams import packed, unpacked
 from fractaljax.engine.program import PIXELS
@@ -216,7 +217,7 @@ def gradient_flow(spec: Spec, names: Sequence[str], points: np.ndarray) -> dict[
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-@functools.lru_cache(maxsize=16)
+@contents.derived(maxsize=16)
 def _flow(spec: Spec, names: tuple[str, ...]) -> Callable[..., dict[str, Array]]:
     """`(values [A + S], words) -> layer -> norm` of one network."""
     common = program.common_of(spec, names)
@@ -500,7 +501,7 @@ def _seen(state: State) -> Array:
     return jnp.stack([jnp.asarray(value, watch.training.dtype) for value in found])
 
 
-@functools.lru_cache(maxsize=2)  # each holds the data, once a device
+@contents.derived(maxsize=2)  # each holds the data, once a device
 def _compiled(
     spec: Spec, names: tuple[str, ...], chunk: int, mesh: Mesh, longest: int
 ) -> _Programs:

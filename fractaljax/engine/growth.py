@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fractaljax import contents
 from fractaljax.engine import descent
 from fractaljax.engine.hparams import Hparams, unpacked
 from fractaljax.engine.streams import Draws, shared_draws
@@ -116,7 +117,7 @@ def counts(anatomy: Anatomy) -> tuple[Array, Array, Array]:
     return edges, sum(units, none), sum(((u > 0).astype(jnp.int32) for u in units), none)
 
 
-@functools.lru_cache(maxsize=16)
+@contents.derived(maxsize=16)
 def extreme_share(spec: Spec, names: tuple[str, ...]) -> Callable[[Array, Tree, Tree], Array]:
     """`(values [A + S], params, masks)` -> share of the hidden units that are sites, on the data of
     training that all share."""

@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from fractaljax import contents
 from fractaljax.engine import growth, hosts, lockstep, order, scaling, ties, train
 from fractaljax.engine.hparams import Hparams, packed, unpacked
 from fractaljax.engine.native import build, lanes
@@ -73,7 +74,7 @@ def compile_tile(
     return _compiled(spec, names, _Layout(devices, chunks, chunk, kernel), mesh)
 
 
-@functools.lru_cache(maxsize=32)
+@contents.derived(maxsize=32)
 def _compiled(spec: Course, names: tuple[str, ...], layout: _Layout, mesh: Mesh) -> Program:
     common = common_of(spec, names)
     split, whole = NamedSharding(mesh, P(PIXELS)), NamedSharding(mesh, P())
@@ -115,7 +116,7 @@ def lowered(spec: Course, names: tuple[str, ...], program: Any, *arguments: Any)
             return traced.lower()
 
 
-@functools.lru_cache(maxsize=64)
+@contents.derived(maxsize=64)
 def readings(spec: Course, names: tuple[str, ...]) -> Mapping[str, Reading]:
     """Name, shape and dtype of what one network reads, in the order of the folds, without
     compiling anything; whatever a step refuses is refused here, before a store is made."""

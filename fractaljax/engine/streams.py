@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
+from fractaljax import contents
 from fractaljax.errors import FractaljaxError, at
 from fractaljax.pair import Course
 from fractaljax.spec import Spec, build
@@ -149,7 +150,7 @@ def outputs(data: Data) -> int:
     return jax.tree.leaves(data.y)[-1].shape[-1]
 
 
-@functools.lru_cache(maxsize=3)  # of MNIST, each is 190 MB
+@contents.derived(maxsize=3)  # of MNIST, each is 190 MB
 def shared_draws(spec: Spec) -> Draws:
     """The draw that all pixels share, made in float64 and rounded, so that a float32 scan trains
     the same networks as a float64 one."""
@@ -193,9 +194,17 @@ def _counts(value: Any) -> bool:
 
 
 def source_of(spec: Spec) -> Tree:
-    """What the problem reads from disk; an argument of the program."""
+    """What the problem reads from disk; an argument of the program.
+
+    Raises:
+        FractaljaxError: a file is not there, or cannot be read.
+    """
     problem: Problem = build(spec, "problem", {})
-    return problem.source()
+    try:
+        return problem.source()
+    except OSError as error:  # of somebody else's problem: ours say more
+        said = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
+        raise FractaljaxError(f"problem '{spec.problem.name}': {said}") from error
 
 
 def count_parameters(spec: Spec, inputs: int, outputs: int) -> int:

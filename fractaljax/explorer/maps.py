@@ -1,6 +1,7 @@
 """A map: settings, a folder, and what it trains. All maps of a server, some of them open.
 
 FOLDER/<id>/map.yaml         settings, in the form `scan` takes; the id is their digest
+FOLDER/<id>/files.jsonl      digests of the files that the settings name
 FOLDER/<id>/numeric.json     chunk, backend and rule of the coordinates, pinned when the map is
                              first trained; without a rule it is that of an earlier version
 FOLDER/<id>/l<level>/...     blocks of tiles (`tiles`)
@@ -22,6 +23,7 @@ from typing import Any
 
 from fractaljax import config
 from fractaljax.axis import EXACT
+from fractaljax.config.files import named_files
 from fractaljax.errors import FractaljaxError
 from fractaljax.explorer import settings
 from fractaljax.explorer.geometry import MIN_LEVEL, TILE, Place, Root, tiles_a_side
@@ -30,7 +32,7 @@ from fractaljax.explorer.tiles import Tiles
 from fractaljax.families import explore
 from fractaljax.families.explore import Training
 from fractaljax.spec import Spec
-from fractaljax.store import disk, earlier
+from fractaljax.store import disk, earlier, origins
 from fractaljax.view.colours import MISSING, STATUS
 from fractaljax.window import Window
 
@@ -111,6 +113,7 @@ class Map:
         """Makes the program of training curves."""
         try:
             if self.failed is None:
+                origins.check_folder(self.folder, [self.spec])  # another program reads again
                 self.training.compile_curve()
         except Exception as error:  # a click tries again, and tells
             log.warning("map %s: %s", self.id, error)
@@ -192,6 +195,7 @@ class Maps:
                     line = " ".join(title.split())
                     self._folder.mkdir(parents=True, exist_ok=True)
                     disk.replace(file, f"# {line}\n{config.dump(spec, window)}")
+                    origins.keep(file.parent, named_files([spec]), begun=False)
                 return self._keep(fresh)
             return self.get(name)
 
@@ -217,6 +221,8 @@ class Maps:
             if config.digest(spec, window) != name:
                 raise FractaljaxError(f"{file} was changed: its settings are not those of this map")
             explore.check(spec, window)
+            with disk.on_disk(file):
+                origins.keep(file.parent, named_files([spec]), begun=True)
             title = text.split("\n")[0].removeprefix("# ")
             return self._keep(Map(file.parent, spec, window, title))
 

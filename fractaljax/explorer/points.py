@@ -9,6 +9,7 @@ from fractaljax import config
 from fractaljax.explorer import geometry
 from fractaljax.explorer.maps import Map
 from fractaljax.explorer.queue import POLL_S
+from fractaljax.store import origins
 from fractaljax.view.colours import STATUS
 
 
@@ -22,6 +23,7 @@ def work(
         coordinates, level: see `geometry.point`.
     """
     shown.usable()
+    origins.check_folder(shown.folder, [shown.spec])
     x, y = geometry.point(shown.roots, coordinates, level, shown.floor_level)
     point = np.array([x, y])
     # the program of tiles gives the readings: another one may round otherwise, and at a fractal

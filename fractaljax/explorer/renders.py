@@ -16,7 +16,7 @@ from fractaljax.explorer.maps import Map
 from fractaljax.explorer.queue import RENDER, Queue, Urgency
 from fractaljax.explorer.refusals import Busy, Refused, Unknown
 from fractaljax.explorer.tiles import CLAIMED_S, trained_into
-from fractaljax.store import Store, open_field
+from fractaljax.store import Store, open_field, origins
 from fractaljax.window import Window
 
 MIN_SIDE, MAX_SIDE = 16, 8192
@@ -58,6 +58,7 @@ class Render:
         shown = self.shown
         shown.usable()
         self._begun = True
+        origins.check_folder(shown.folder, [shown.spec])
         store = Store(self.folder, shown.spec, self.window)
         pinned = {"tile": TILE, **shown.training.numeric}
         store.begin(shown.training.readings, store.begun() or pinned)

@@ -18,7 +18,7 @@ from fractaljax.explorer import geometry
 from fractaljax.explorer.geometry import TILE, Part, Place, Root
 from fractaljax.families.explore import Training
 from fractaljax.spec import Spec
-from fractaljax.store import Store
+from fractaljax.store import Store, origins
 from fractaljax.window import Tile, Window
 
 log = logging.getLogger("fractaljax")
@@ -177,6 +177,7 @@ class Tiles:
             return block
 
     def _open(self, key: tuple[int, int, int]) -> _Block:
+        origins.check_folder(self._folder, [self._spec])  # those of all blocks
         window = geometry.block_window(self._roots, key)
         store = Store(self._path(key), self._spec, window, lazy=True)
         begun = store.begun()

@@ -16,7 +16,7 @@ from fractaljax.engine.scan import Progress
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import fractal
 from fractaljax.field import Field
-from fractaljax.store import earlier
+from fractaljax.store import earlier, origins
 from fractaljax.window import Tile, Window
 
 SAMPLES = (2, 8)  # sub-samples along a pixel, least and most
@@ -88,6 +88,7 @@ def check(field: Field, n: int) -> None:
     if not field.done.all():
         share = 100 * np.count_nonzero(field.done) / field.done.size
         raise FractaljaxError(f"only {share:.3g} % of the field are trained: finish the scan first")
+    origins.check_field(field)
 
 
 def finer(axis: Axis | Lattice, n: int) -> Axis | Lattice:

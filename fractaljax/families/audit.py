@@ -12,6 +12,7 @@ from fractaljax.families import outcomes
 from fractaljax.families.fractal import prepare
 from fractaljax.families.points import Trainer
 from fractaljax.field import Field
+from fractaljax.store import origins
 from fractaljax.window import Window
 
 OTHER = {"float32": "float64", "float64": "float32"}
@@ -55,6 +56,8 @@ def audit(
         raise FractaljaxError(f"pixels={pixels}: at least 1")
     if seed < 0:
         raise FractaljaxError(f"seed={seed}: at least 0")
+    for field in levels:
+        origins.check_field(field)
     spec = levels[0].spec
     reading = outcomes.reading(levels[0])
     samples = [

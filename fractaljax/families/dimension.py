@@ -25,6 +25,7 @@ from fractaljax.errors import FractaljaxError
 from fractaljax.families import outcomes
 from fractaljax.families.points import Trainer
 from fractaljax.field import Field
+from fractaljax.store import origins
 
 log = logging.getLogger("fractaljax")
 SPREAD = 4  # levels that `uncertainty` trains in, unless told otherwise
@@ -81,6 +82,8 @@ def uncertainty(
         raise FractaljaxError(f"seed={seed}: at least 0")
     scales, axes = _scales(levels), len(levels[0].window.axes)
     chosen = _chosen(len(levels), only)
+    for field in levels:
+        origins.check_field(field)
     trainer = _trainer(levels, devices)
     found, smooth = [], []
     for number in chosen:

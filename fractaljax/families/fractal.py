@@ -6,6 +6,7 @@ from typing import Any
 
 from fractaljax import config
 from fractaljax.cluster import Cluster, Team, connected, tiles
+from fractaljax.config.files import named_files
 from fractaljax.engine import coordinates, hosts, plan, program
 from fractaljax.engine import scan as engine
 from fractaljax.errors import FractaljaxError
@@ -132,6 +133,7 @@ def scan(
             raise FractaljaxError(f"{name}={value!r}: takes a whole number")
     window = coordinates.begun(spec, window)
     engine.check(spec, window, allow_merged)
+    named_files([spec])  # what was read of other contents is forgotten
     if cluster is not None:
         if store is None:
             raise FractaljaxError("cluster: give a store, the folder that its workers write into")

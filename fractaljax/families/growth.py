@@ -1,6 +1,7 @@
 """Growing networks put to the test: arms of an experiment, trained as batches, and its verdicts.
 
 DIR/study.yaml                       the experiment; another one is refused
+DIR/files.jsonl                      digests of the files that the settings name (`origins`)
 DIR/arms/ARM/[RUNG/]members.csv      a line a member: over, seed, readings, scores; written last
 DIR/arms/ARM/[RUNG/]ledger.csv       a line an event of a member
 DIR/arms/ARM/[RUNG/]curves.npz       CURVES of every epoch, [M, E]
@@ -13,7 +14,7 @@ import functools
 import json
 import logging
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,12 +25,14 @@ from flax import traverse_util
 from fractaljax import config
 from fractaljax.analysis import paired
 from fractaljax.config.arms import Arm, Experiment, Side, parse_arms
+from fractaljax.config.files import named_files
 from fractaljax.engine import cohort, growth, plan, program
 from fractaljax.engine.streams import shared_draws
 from fractaljax.errors import FractaljaxError, at, unknown
 from fractaljax.families import members, snapshots, transplant
 from fractaljax.families.members import FREE, Numeric
 from fractaljax.spec import Spec, build, crossed
+from fractaljax.store import origins
 from fractaljax.store import study_folder as files
 
 log = logging.getLogger("fractaljax")
@@ -98,6 +101,8 @@ def run(
     """
     first = next(iter(experiment.arms.values())).spec
     plan.prepare(first.dtype, numeric.devices)
+    named = named_files(spec for arm in experiment.arms.values() for _, spec in _rungs(arm))
+    origins.check(folder, named, origins.read(folder))
     work = tasks(experiment, folder)
     work = [task for task in work if only in (None, name_of(task, folder))]
     told: dict[str, set[str]] = {}  # arm -> names of its readings
@@ -109,7 +114,7 @@ def run(
             if not shared_draws(task.spec).data.test:
                 raise FractaljaxError("problem.test: there are no test data to judge by")
     machine = members.machine({task.arm.name: task.spec for task in work}, numeric)
-    files.begin(folder, experiment.tree, machine, MAY_DIFFER)
+    files.begin(folder, experiment.tree, machine, MAY_DIFFER, named)
     if any(files.read_tree(folder / files.STUDY)[k] != experiment.tree[k] for k in MAY_DIFFER):
         files.write_tree(folder / files.STUDY, experiment.tree)  # another question of the same
     elsewhere = {}  # batch -> why it is not done here
@@ -130,6 +135,7 @@ def run(
                 if on_look:
                     on_look(Progress(name, number, len(work), look))
 
+            origins.check_folder(folder, [task.spec])  # every batch reads again
             files.make(task.folder, folder)
             _train(experiment, task, folder, numeric, heard)
             claims.release(zlib.crc32(name.encode()))
@@ -143,14 +149,19 @@ def tasks(experiment: Experiment, folder: Path) -> list[Task]:
     found = []
     for arm in experiment.arms.values():
         axes = {path: v for path, v in arm.over.items() if arm.spec.batched(path)}
-        facets = {path: v for path, v in arm.over.items() if path not in axes}
-        for fixed in crossed(facets):
-            spec = arm.spec.updated(fixed)
+        for fixed, spec in _rungs(arm):
             spec = spec.updated({"steps": experiment.epochs * cohort.epoch_length(spec)})
             rung = "_".join(f"{path}={_word(value)}" for path, value in fixed.items())
             where = folder / ARMS / arm.name
             found.append(Task(arm, spec, where / rung if rung else where, fixed, axes))
     return found
+
+
+def _rungs(arm: Arm) -> Iterator[tuple[dict[str, Any], Spec]]:
+    """Every combination of those values of `over` that are facets, and what is trained then."""
+    facets = {path: v for path, v in arm.over.items() if not arm.spec.batched(path)}
+    for fixed in crossed(facets):
+        yield fixed, arm.spec.updated(fixed)
 
 
 def name_of(task: Task, folder: Path) -> str:

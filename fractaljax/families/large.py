@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from fractaljax.config.files import named_files
 from fractaljax.engine import parallel, plan
 from fractaljax.engine.parallel import Trained
 from fractaljax.spec import Spec
@@ -24,4 +25,5 @@ def train_large(
         FractaljaxError: a path, a value, a batch that cannot be dealt evenly.
     """
     plan.prepare(spec.dtype, devices)
+    named_files([spec])  # what was read of other contents is forgotten
     return parallel.train_large(spec, values or {}, plan.mesh(devices))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fractaljax.config.files import named_files
 from fractaljax.engine import order, plan, program
 from fractaljax.engine.train import check_precision
 from fractaljax.errors import FractaljaxError
@@ -48,6 +49,7 @@ class Trainer:
             raise FractaljaxError(f"capacity={capacity}: at least 1 point")
         if chunk is not None and chunk < 1:
             raise FractaljaxError(f"chunk={chunk}: at least 1 network")
+        named_files([spec])  # what was read of other contents is forgotten
         self.spec = spec
         self.paths = tuple(spec.traced(path) for path in paths)
         mesh = plan.mesh(devices)

@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fractaljax import config
+from fractaljax.config.files import named_files
 from fractaljax.config.study import Study
 from fractaljax.engine import cohort, plan
 from fractaljax.errors import at
 from fractaljax.families import members, samplers
 from fractaljax.families.members import Numeric, Result, Trained
 from fractaljax.spec import Spec
+from fractaljax.store import origins
 from fractaljax.store import study_folder as files
 
 log = logging.getLogger("fractaljax")
@@ -76,11 +78,13 @@ def search(
     Raises:
         FractaljaxError: the study cannot be trained, or the folder holds another one.
     """
+    origins.check_folder(folder, study.specs.values())
     check(study, numeric, only)
     machine = members.machine(study.specs, numeric)
     works = _works(study, folder, numeric, on_look)
     works = [work for work in works if only in (None, work.name)]
-    files.begin(folder, study.tree, machine, FREE)
+    named = named_files(work.spec for work in works)
+    files.begin(folder, study.tree, machine, FREE, named)
     elsewhere = []
     with files.claimed(folder) as claims:
         for work in works:
@@ -89,6 +93,7 @@ def search(
                 continue
             files.drop_damaged(work.folder, (files.SUMMARY, files.RESULTS))
             if not is_done(work.folder):
+                origins.check_folder(folder, [work.spec])  # every architecture reads again
                 files.make(work.folder, folder)
                 _one(work)
             claims.release(zlib.crc32(work.name.encode()))
@@ -101,6 +106,7 @@ def check(study: Study, numeric: Numeric = members.FREE, only: str | None = None
     first = next(iter(study.specs.values()))
     plan.prepare(first.dtype, numeric.devices)
     plan.mesh(numeric.devices)
+    named_files(study.specs.values())  # what was read of other contents is forgotten
     names = [dimension.path for dimension in study.space]
     points = np.array([[d.low if not d.choices else d.choices[0] for d in study.space]])
     for name, spec in study.specs.items():

@@ -4,7 +4,6 @@ FOLDER/snapshots/seed_S/epoch_E.npz      every array of the state, by its place 
 FOLDER/snapshots/seed_S/epoch_E.yaml     training, values, scaling; written last
 """
 
-import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fractaljax import config
+from fractaljax import config, contents
+from fractaljax.config.files import named_files
 from fractaljax.config.layers import PLAIN
 from fractaljax.config.to_spec import to_training
 from fractaljax.config.trees import canonical
@@ -23,7 +23,7 @@ from fractaljax.engine.hparams import packed, unpacked
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import members
 from fractaljax.spec import Spec
-from fractaljax.store import disk
+from fractaljax.store import disk, origins
 from fractaljax.store import study_folder as files
 from fractaljax.types import State, Tree
 
@@ -39,6 +39,7 @@ class Snapshot(NamedTuple):
     state: State
     scaling: dict[str, float] | None  # of what was read: x is (raw - offset) / scale
     columns: tuple[str, ...]  # of `state.anatomy.ledger`
+    files: tuple[Any, ...] = ()  # digests of what it was trained with, as `origins.as_list`
 
 
 def keep(
@@ -64,6 +65,7 @@ def keep(
         "epoch": epoch,
         "scaling": members.scaling(spec),
         "ledger": list(growth.columns(spec)),
+        "files": origins.as_list(named_files([spec])),
     }
     files.write_tree(path.with_suffix(".yaml"), about)
 
@@ -103,13 +105,25 @@ def load_snapshot(path: str | Path) -> Snapshot:
     state = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     scaling = about["scaling"]
     return Snapshot(
-        spec, dict(about["values"]), int(about["epoch"]), state, scaling, tuple(about["ledger"])
+        spec,
+        dict(about["values"]),
+        int(about["epoch"]),
+        state,
+        scaling,
+        tuple(about["ledger"]),
+        tuple(about.get("files", ())),
     )
 
 
 def resume(snapshot: Snapshot, *, chunk: int | None = None) -> cohort.Member:
     """Trains on from a snapshot to the end of its training, bit for bit as it went then where
-    chunk and backend are the same."""
+    chunk and backend are the same.
+
+    Raises:
+        FractaljaxError: its data, or another file of its settings, are not what they were.
+    """
+    known = origins.from_list(snapshot.files)
+    origins.check("this network", named_files([snapshot.spec]), known, "Grow it anew")
     names = list(snapshot.values)
     points = np.array([[snapshot.values[name] for name in names]])
     plan.prepare(snapshot.spec.dtype)
@@ -146,7 +160,7 @@ def _named(state: State) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(where): np.asarray(leaf) for where, leaf in leaves}
 
 
-@functools.lru_cache(maxsize=16)
+@contents.derived(maxsize=16)
 def _shapes(spec: Spec, names: tuple[str, ...]) -> Tree:
     """What the state of one network looks like."""
     common = program.common_of(spec, names)

@@ -17,6 +17,7 @@ import numpy as np
 
 from fractaljax import config
 from fractaljax.cluster import Cluster, Team, connected
+from fractaljax.config.files import named_files
 from fractaljax.config.sweeps import MAX_LISTED, Dim, Grid, parse_sweep
 from fractaljax.engine import hosts, order, plan, program, scan
 from fractaljax.engine.train import check_precision
@@ -24,6 +25,7 @@ from fractaljax.errors import FractaljaxError, at
 from fractaljax.pair import Course, Pair
 from fractaljax.runs import Sweep
 from fractaljax.spec import MAX_SEED, is_seed
+from fractaljax.store import origins
 from fractaljax.store.sweeps import load_sweep
 from fractaljax.store.table import Table
 
@@ -168,6 +170,7 @@ def prepare(
         rest = Grid((*rest.dims, *_beside(course, own)))
         names = tuple(paths.get(path, path) for dim in rest.dims for path in dim.paths)
         batches.append(Batch(settings, course, names, rest))
+    named_files(batch.course for batch in batches)  # what was read of other contents is forgotten
     for batch in batches[:MEASURED]:  # whatever a step refuses is refused before a folder is made
         _check_values(batch, paths)
         readings = program.readings(batch.course, batch.names)
@@ -230,12 +233,14 @@ def run(
     hosts.alone("a sweep")
     mesh = plan.mesh(job.devices)
     made = {"backend": mesh.devices.flat[0].platform, **scan.machine_record(mesh)}
-    table = Table(out, job.setting.tree(), provenance=made, overwrite=overwrite)
+    named = named_files(batch.course for batch in job.batches)
+    table = Table(out, job.setting.tree(), provenance=made, overwrite=overwrite, files=named)
     if again:
         log.info("%d runs are trained again", table.forget(again))
     total, trained, clock = job.grid.size, 0, time.perf_counter()
     done = 0
     for number, batch in enumerate(job.batches, 1):
+        origins.check_folder(table.path, [batch.course], origins.ANEW)  # every program reads again
         numeric = table.numeric(batch.settings, settled(job, batch, mesh))
         chunk, kernel = numeric["chunk"], numeric.get("kernel", order.XLA)
         capacity = capacity_of(batch, chunk, mesh)

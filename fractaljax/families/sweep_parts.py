@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fractaljax.cluster import Piece, Team, check_backend, deal, shared
+from fractaljax.config.files import named_files
 from fractaljax.config.sweeps import Grid
 from fractaljax.engine import order, plan, program, scan
 from fractaljax.families import sweep as family
@@ -52,7 +53,8 @@ def run(
     """Trains every run that is not in the table yet; arguments and errors as of `sweep.run`, but
     that `again` is its `rerun` by canonical path."""
     folder = Path(out).absolute()
-    table = Table(folder, job.setting.tree(), overwrite=overwrite)
+    named = named_files(batch.course for batch in job.batches)
+    table = Table(folder, job.setting.tree(), overwrite=overwrite, files=named)
     if again:
         log.info("%d runs are trained again", table.forget(again))
     common = job._replace(grid=Grid(), batches=[], devices=team.devices)
@@ -139,7 +141,7 @@ def _settle(folder: Path, job: Job, batch: Batch, backend: str | None, copy: boo
     mesh = plan.mesh(job.devices)
     own = mesh.devices.flat[0].platform
     wanted = {**family.settled(job, batch, mesh), "backend": own}
-    numeric = _table(folder, job).numeric(batch.settings, wanted)
+    numeric = _table(folder, job, batch).numeric(batch.settings, wanted)
     chunk, kernel = numeric["chunk"], numeric.get("kernel", order.XLA)
     check_backend(own, backend or numeric.get("backend", own))
     return Size(chunk, family.capacity_of(batch, chunk, mesh), own, kernel)
@@ -159,19 +161,20 @@ def _train(
     del copy
     mesh = plan.mesh(job.devices)
     check_backend(mesh.devices.flat[0].platform, size.backend)
+    table = _table(folder, job, batch, since)  # before anything is read: it may be another's
     tile = program.compile_tile(
         batch.course, batch.names, size.capacity, size.chunk, mesh, size.kernel
     )
     settings = [family.settings_of(job, batch, i) for i in indices]
     curves = tile.run(family.points_of(batch, indices))
-    table = _table(folder, job, since)
     if table.missing(settings).any():  # another may have been quicker
         table.write(settings, curves, np.asarray(batch.course.evaluated))
     return Written(len(indices), shared.whoami())
 
 
-def _table(folder: Path, job: Job, since: float = 0.0) -> Table:
+def _table(folder: Path, job: Job, batch: Batch, since: float = 0.0) -> Table:
     """The table, with what this process trains by."""
     mesh = plan.mesh(job.devices)
     made = {"backend": mesh.devices.flat[0].platform, **scan.machine_record(mesh)}
-    return Table(folder, job.setting.tree(), provenance=made, since=since)
+    named = named_files([batch.course])
+    return Table(folder, job.setting.tree(), provenance=made, files=named, since=since)

@@ -10,17 +10,20 @@ A cell is a target, a source and a seed. What the search has trained already is 
 import contextlib
 import logging
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fractaljax import contents
+from fractaljax.config.files import Key, named_files
 from fractaljax.config.study import Study, parse_study
+from fractaljax.contents import Content
 from fractaljax.engine import cohort, plan
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import members
 from fractaljax.families.members import Numeric
 from fractaljax.families.search import OnLook, Progress, read_trials
-from fractaljax.store import seals
+from fractaljax.store import origins, seals
 from fractaljax.store import study_folder as files
 
 log = logging.getLogger("fractaljax")
@@ -118,11 +121,15 @@ def transfer(
     """
     study = found.study
     plan.prepare(next(iter(study.specs.values())).dtype, numeric.devices)
+    named = named_files(study.specs.values())
+    origins.check(search, named, origins.read(search), "Search anew, into another folder")
+    named |= _found_in(search, study.specs)
+    origins.check(folder, named, origins.read(folder))
     machine = members.machine(study.specs, numeric)
     for arch in study.specs:
         if arch not in found.best:
             log.warning("%s: its search failed; it is a target, and no source", arch)
-    files.begin(folder, study.tree, machine, ("name",))
+    files.begin(folder, study.tree, machine, ("name",), named)
     files.write_tree(folder / ORIGIN, {"search_dir": str(search)})
     elsewhere = []
     with files.claimed(folder) as claims:
@@ -140,10 +147,18 @@ def transfer(
                 if on_look:
                     on_look(Progress("transfer", target, number, len(study.specs), look))
 
+            origins.check_folder(folder, [study.specs[target]])  # every target reads again
             files.make(folder / TARGETS / target, folder)
             _one(found, target, folder / TARGETS, numeric, listener)
             claims.release(zlib.crc32(target.encode()))
     return [target for target in elsewhere if not is_done(folder, target)]
+
+
+def _found_in(search: Path, archs: Iterable[str]) -> dict[Key, Content | None]:
+    """What a transfer takes from a search."""
+    names = (files.RESULTS, files.BEST, f"retrain/{files.SEED_LOSSES}")
+    places = (f"{arch}/{name}" for arch in archs for name in names)
+    return {("search", place): contents.look(str(search / place)) for place in places}
 
 
 def is_done(folder: Path, target: str) -> bool:

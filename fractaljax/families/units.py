@@ -82,7 +82,8 @@ def moved(
         return
     dtype, kind = _kind(team, specs, chunk)
     pieces = [
-        Piece(f"target {name}", _transfer, (found, origin, place, kind, name)) for name in waiting
+        Piece(f"target {name}", _transfer, (found, origin.absolute(), place, kind, name))
+        for name in waiting
     ]
     _deal(team, pieces, dtype, work, on_unit)
 

@@ -18,6 +18,7 @@ import numpy as np
 from fractaljax import config
 from fractaljax.axis import EXACT, Axis, Lattice
 from fractaljax.cluster import Cluster, Team, connected
+from fractaljax.config.files import named_files
 from fractaljax.engine import hosts
 from fractaljax.engine.program import XLA
 from fractaljax.engine.scan import Known, Progress
@@ -26,7 +27,7 @@ from fractaljax.families import fractal
 from fractaljax.field import Field
 from fractaljax.levels import Zoom
 from fractaljax.spec import Spec
-from fractaljax.store import earlier, open_field, open_zoom
+from fractaljax.store import earlier, open_field, open_zoom, origins
 from fractaljax.store.zooms import level_folder, read_plan, write_plan
 from fractaljax.window import Tile, Window
 
@@ -196,7 +197,10 @@ def run(
 def begin(plan: Plan, path: str | Path, allow_merged: bool = False) -> None:
     """Keeps a plan in its folder; raises for what `check` refuses, and where that cannot be."""
     check(plan, allow_merged)
+    begun, named = read_plan(path) is not None, named_files([plan.spec])
+    origins.check(path, named, origins.read(Path(path)))
     write_plan(path, as_tree(plan))
+    origins.keep(Path(path), named, begun=begun)
 
 
 def placed(window: Window, path: str | Path) -> Window:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from fractaljax import contents
 from fractaljax.errors import FractaljaxError, unknown
 from fractaljax.parts import images
 from fractaljax.parts.sampling import LOSSES, accuracy, batches, difference
@@ -108,7 +109,8 @@ def tfds(
     _check_pool(pool)
     folders = [os.path.expanduser(folder) for folder in (data_dir, manual_dir)]
     source = functools.partial(read_tfds, scaling, dataset, split, test_split, *folders, pool)
-    return _problem(source, _split(points, validation, 0), loss, batch, sampling, scaling)
+    problem = _problem(source, _split(points, validation, 0), loss, batch, sampling, scaling)
+    return problem._replace(reads=functools.partial(images.places, dataset, *folders))
 
 
 class Source(NamedTuple):
@@ -133,7 +135,7 @@ def read_digits(scaling: str = "standard", pool: int = 1) -> Source:
     return _prepared(x, np.asarray(labels), 10, scaling, 16.0)
 
 
-@functools.lru_cache(maxsize=2)  # MNIST in float64 is 376 MB
+@contents.derived(maxsize=2)  # MNIST in float64 is 376 MB
 def read_tfds(
     scaling: str,
     dataset: str,

@@ -60,6 +60,17 @@ def load(dataset: str, split: str, data_dir: str, manual_dir: str) -> tuple[Imag
     return images, classes
 
 
+def places(dataset: str, data_dir: str, manual_dir: str) -> dict[str, str]:
+    """Where a set lies, by the argument that says so: the prepared one in all its versions, and
+    the files that it is prepared from. What is not there is left out: either will do."""
+    prepared = data_dir or os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets"
+    found = {
+        "data_dir": str(Path(prepared) / re.split("[/:]", dataset)[0]),
+        "manual_dir": manual_dir,
+    }
+    return {argument: place for argument, place in found.items() if os.path.isdir(place)}
+
+
 def _prepared(dataset: str, data_dir: str) -> Any | None:
     from tensorflow_datasets.core import read_only_builder, registered
 

@@ -6,6 +6,7 @@
     DIR/field/done/         uint8, one file a tile, written after all its readings
     DIR/spec.yaml           the settings again, in the form `scan` takes
     DIR/runs.jsonl          one line a run: devices, versions, wall time, pixels
+    DIR/files.jsonl         digests of the files that the settings name (`origins`)
     DIR/claims              locked bytes, one a tile that is being trained
 
 A tile that is not marked done, or whose checksum fails, is pending.

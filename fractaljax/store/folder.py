@@ -7,8 +7,9 @@ from pathlib import Path
 
 from fractaljax.errors import FractaljaxError
 from fractaljax.store import records
+from fractaljax.store.origins import FILES
 
-BESIDE = ("spec.yaml", "runs.jsonl", "image.png", "figure.png")  # what else a scan writes
+BESIDE = ("spec.yaml", "runs.jsonl", FILES, "image.png", "figure.png")  # what else a scan writes
 
 
 def check_free(path: Path, settings: str) -> None:

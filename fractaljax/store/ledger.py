@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from fractaljax import config
+from fractaljax.config.files import named_files
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
 from fractaljax.ledger import Reading
 from fractaljax.spec import Spec
-from fractaljax.store import arrays, coordinates, disk, folder, records
+from fractaljax.store import arrays, coordinates, disk, folder, origins, records
 from fractaljax.store.claims import Claims
 from fractaljax.store.disk import on_disk
 from fractaljax.store.stored import open_field
@@ -75,6 +76,8 @@ class Store:
         if self._overwrite:
             return None
         self._check_same(attributes)
+        with on_disk(self.path):
+            origins.check_folder(self.path, [self._spec], origins.ANEW)
         return attributes["numeric"]
 
     def begin(self, readings: Mapping[str, Reading], numeric: dict[str, Any]) -> dict[str, Any]:
@@ -94,11 +97,14 @@ class Store:
             folder.discard(self.path)
             self._overwrite = False
         self._claims.be_present()
-        if not (self.path / "field").exists():
+        begun = (self.path / "field").exists()
+        if not begun:
+            origins.discard(self.path)  # of a field that was removed
             arrays.create(self.path, self._window, self._attributes(readings, numeric))
         # another process may have created it first: what is on disk holds
         attributes = records.read(self.path)
         self._check_same(attributes)
+        self._keep_files(begun)
         settings, file = config.dump(self._spec, self._window), self.path / "spec.yaml"
         if not file.exists() or file.read_bytes() != settings.encode():
             disk.replace(file, settings)
@@ -133,6 +139,7 @@ class Store:
         with on_disk(self.path):
             attributes = records.read(self.path)
             self._check_same(attributes)
+            self._keep_files(begun=False)  # whoever began it may not have seen them
             self._claims = Claims(self.path)
         try:
             with on_disk(self.path):
@@ -258,6 +265,10 @@ class Store:
                 f"{self.path} holds another scan; it differs in {'; '.join(found)} "
                 "(stored -> asked). Choose another --out, or --overwrite it."
             )
+
+    def _keep_files(self, begun: bool) -> None:
+        """Raises unless what the settings name on disk is what the store was begun with."""
+        origins.keep(self.path, named_files([self._spec]), begun=begun, instead=origins.ANEW)
 
     def _drop_damaged(self) -> None:
         """Marks every tile that cannot be read back as pending again."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from fractaljax import config
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import parquet, rows, sweep_folder
+from fractaljax.store import origins, parquet, rows, sweep_folder
 from fractaljax.store.claims import Claims
 from fractaljax.store.disk import on_disk
 
@@ -53,7 +53,8 @@ def merge(folders: Sequence[str | Path], out: str | Path, on_rows: OnRows | None
                 f"({inputs[0]} -> {folder})"
             )
     with on_disk(target):
-        setting = sweep_folder.begin(target, settings[0])
+        named = _together(inputs)
+        setting = sweep_folder.begin(target, settings[0], named)
         claims = Claims(target)
         try:
             if not claims.take(sweep_folder.JOINING):
@@ -95,6 +96,19 @@ def _real(folder: Path) -> str:
 def _setting(folder: Path) -> dict[str, Any]:
     with on_disk(folder):
         return sweep_folder.read_config(folder)
+
+
+def _together(folders: Sequence[Path]) -> dict[origins.Key, origins.Content]:
+    """What all these sweeps were begun with; raises where two of them differ."""
+    found: dict[origins.Key, origins.Content] = {}
+    for folder in folders:
+        known = origins.read(folder)
+        if differing := origins.differences(found, known):
+            raise FractaljaxError(
+                f"{folders[0]} and {folder} were begun with different files: {differing}"
+            )
+        found |= known
+    return found
 
 
 def _source(one: parquet.Index, setting: Mapping[str, Any]) -> Source:

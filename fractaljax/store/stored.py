@@ -9,7 +9,7 @@ from fractaljax import config
 from fractaljax.config.plain_yaml import to_yaml
 from fractaljax.field import Field
 from fractaljax.ledger import provenance
-from fractaljax.store import arrays, coordinates, records
+from fractaljax.store import arrays, coordinates, origins, records
 from fractaljax.store.disk import on_disk
 
 
@@ -36,7 +36,10 @@ def open_field(path: str | Path) -> Field:
             done[tile.rows, tile.columns] = flag
         flat = window.y is None
         readings = {name: _Rows(path, array, flat) for name, array in opened.items()}
+        known = origins.as_list(origins.read(path))
     made = provenance(spec, window, attributes["numeric"], records.runs(path))
+    if known:
+        made[origins.PROVENANCE] = known
     return Field(spec, window, readings, done.reshape(window.shape), made)
 
 

@@ -10,6 +10,7 @@ SEARCH/ARCH/retrain/seed_losses.csv
 SEARCH/ARCH/summary.yaml               written last: the architecture is done
 TRANSFER/targets/ARCH.csv              a line a source and seed; written last, as above
 DIR/machine.yaml                       by what it was begun: devices, chunks, versions
+DIR/files.jsonl                        digests of the files that the settings name (`origins`)
 DIR/.../running.npz                    members in training, to go on from
 DIR/claims                             locked bytes: who works on which architecture
 
@@ -30,6 +31,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,7 @@ import numpy as np
 from fractaljax import config
 from fractaljax.config.plain_yaml import from_yaml, to_yaml
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import disk, formats, seals
+from fractaljax.store import disk, formats, origins, seals
 from fractaljax.store.claims import Claims
 
 log = logging.getLogger("fractaljax")
@@ -53,18 +55,23 @@ BROKEN = (RuntimeError, NotImplementedError, MemoryError, OverflowError, struct.
 
 
 def begin(
-    folder: Path, tree: Mapping[str, Any], machine: Mapping[str, Any], free: Sequence[str]
+    folder: Path,
+    tree: Mapping[str, Any],
+    machine: Mapping[str, Any],
+    free: Sequence[str],
+    named: origins.Named = MappingProxyType({}),
 ) -> None:
     """Makes a folder the one of a study.
 
     Args:
         machine: by what it is begun.
         free: top-level keys of the study that may differ from what is there.
+        named: what the settings name on disk.
 
     Raises:
-        FractaljaxError: it holds another study.
+        FractaljaxError: it holds another study, or one that was begun with other files.
     """
-    file = folder / STUDY
+    file, begun = folder / STUDY, os.path.lexists(folder / MACHINE)
     tree = _plain(tree)
     with disk.on_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +85,8 @@ def begin(
             f"{folder} holds another study; it differs in {shown} (stored -> asked). "
             "Choose another --out."
         )
+    with disk.on_disk(folder):
+        origins.keep(folder, named, begun=begun)
     if not os.path.lexists(folder / MACHINE):
         write_tree(folder / MACHINE, machine)
 

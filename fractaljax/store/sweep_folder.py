@@ -4,6 +4,7 @@ DIR/config.yaml        the base setting
 DIR/parts/*.parquet    runs, a file a finished chunk; never written twice
 DIR/results.parquet    the runs of all parts there were when it was written
 DIR/numeric.jsonl      one line a program: the numeric setting its runs are trained in
+DIR/files.jsonl        digests of the files that the settings name (`origins`)
 DIR/claims             locked bytes, as in the folder of a scan
 DIR/.sums              the checksum of config.yaml
 """
@@ -13,12 +14,13 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fractaljax import config
 from fractaljax.config.plain_yaml import from_yaml, to_yaml
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import disk, formats, parquet, seals
+from fractaljax.store import disk, formats, origins, parquet, seals
 
 CONFIG, PARTS, RESULTS, NUMERIC = "config.yaml", "parts", "results.parquet", "numeric.jsonl"
 HEADER = "# base setting of the sweep in this folder, written by fractaljax\n"
@@ -47,14 +49,21 @@ def read_config(folder: Path) -> dict[str, Any]:
     return _as_json(found)
 
 
-def begin(folder: Path, setting: Mapping[str, Any]) -> dict[str, Any]:
+def begin(
+    folder: Path, setting: Mapping[str, Any], named: origins.Named = MappingProxyType({})
+) -> dict[str, Any]:
     """Makes a folder the one of a sweep of this setting, and answers with the setting as kept.
 
+    Args:
+        named: what the settings of its runs name on disk.
+
     Raises:
-        FractaljaxError: it holds another sweep, or files that a sweep would replace.
+        FractaljaxError: it holds another sweep, one that was begun with other files, or files that
+            a sweep would replace.
     """
     (folder / PARTS).mkdir(parents=True, exist_ok=True)
-    if not os.path.lexists(folder / CONFIG):
+    begun = os.path.lexists(folder / CONFIG)
+    if not begun:
         if not _of(folder, setting):
             raise FractaljaxError(
                 f"{folder} holds no sweep, but {RESULTS} or {PARTS}, which a sweep would replace. "
@@ -67,6 +76,7 @@ def begin(folder: Path, setting: Mapping[str, Any]) -> dict[str, Any]:
             f"{folder} holds another sweep; it differs in {'; '.join(differing)} "
             "(stored -> asked). Choose another --out, or --overwrite it."
         )
+    origins.keep(folder, named, begun=begun, instead=origins.ANEW)
     if found != asked:  # begun before some of its settings were there to be said
         _write_config(folder, setting)
     return asked
@@ -91,7 +101,8 @@ def discard(folder: Path) -> None:
         file.unlink()
     with contextlib.suppress(OSError):  # what is not ours stays
         (folder / PARTS).rmdir()
-    for name in (NUMERIC, CONFIG, seals.SUMS):  # without its setting, nothing here is ours
+    # without its setting, nothing here is ours
+    for name in (NUMERIC, origins.FILES, CONFIG, seals.SUMS):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -10,6 +10,7 @@ import uuid
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from fractaljax.runs import matches
 from fractaljax.store import disk, merging, parquet, records, rows, sweep_folder
 from fractaljax.store.claims import Claims
 from fractaljax.store.disk import on_disk
+from fractaljax.store.origins import Named
 
 log = logging.getLogger("fractaljax")
 PROGRAMS = 2**42  # bytes of the claims from here on: runs of programs, beyond any tile
@@ -34,6 +36,8 @@ class Table:
         config: the base setting as a plain tree. A folder that holds another one is refused.
         provenance: how this process trains: backend, devices, versions; kept beside its runs.
         overwrite: throw away what the folder holds first.
+        files: what the settings of its runs name on disk; a folder that was begun with other
+            contents is refused.
         since: runs written until then do not count, and none is written before then: of `since`
             in another process, which has forgotten them.
 
@@ -48,6 +52,7 @@ class Table:
         *,
         provenance: Mapping[str, Any] | None = None,
         overwrite: bool = False,
+        files: Named = MappingProxyType({}),
         since: float = 0.0,
     ):
         self.path = Path(folder)
@@ -64,7 +69,7 @@ class Table:
             self.path.mkdir(parents=True, exist_ok=True)
             self._claims = Claims(self.path)
             weakref.finalize(self, self._claims.close)
-            self._config = self._begin(config, overwrite)
+            self._config = self._begin(config, files, overwrite)
 
     @property
     def since(self) -> float:
@@ -174,7 +179,7 @@ class Table:
                 finally:
                     self._claims.release(sweep_folder.JOINING)
 
-    def _begin(self, config: Mapping[str, Any], overwrite: bool) -> dict[str, Any]:
+    def _begin(self, config: Mapping[str, Any], files: Named, overwrite: bool) -> dict[str, Any]:
         """Makes the folder this sweep's, or raises."""
         try:
             self._claims.be_alone()
@@ -186,7 +191,7 @@ class Table:
                 sweep_folder.discard(self.path)
             sweep_folder.discard_unfinished(self.path)
         self._claims.be_present()
-        return sweep_folder.begin(self.path, config)
+        return sweep_folder.begin(self.path, config, files)
 
     def _byte(self, settings: Mapping[str, Any], first: int) -> int:
         key = int(rows.keys(rows.swept([settings], self._config), self._config)[0])

@@ -2,6 +2,7 @@
 
 DIR/zoom.json            what was asked for, the centre, and the rule of the coordinates: `exact`;
                          a zoom that names none is of an earlier version, and keeps its rule
+DIR/files.jsonl          digests of the files that the settings name (`origins`)
 DIR/level_000/           the widest level, an ordinary result
 DIR/level_001/ ...       `factor` times narrower each
 """

@@ -9,6 +9,7 @@ import fractaljax
 ROOT = Path(fractaljax.__file__).parent
 ALLOWED = {  # room -> rooms it may import; a room may always import itself
     "errors": set(),
+    "contents": {"errors"},
     "machine": set(),
     "scalar": set(),
     "slots": set(),
@@ -20,13 +21,25 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
     "spec": {"errors", "registry"},
     "pair": {"errors", "spec"},
     "runs": {"errors", "view"},  # view only to show itself in a notebook
-    "config": {"errors", "pair", "registry", "spec", "window"},
+    "config": {"contents", "errors", "pair", "registry", "spec", "window"},
     "field": {"errors", "spec", "window", "view"},  # view only to show itself in a notebook
     "ledger": {"field", "spec", "window"},
     "levels": {"field", "view"},  # as above
-    "store": {"config", "errors", "field", "ledger", "levels", "runs", "spec", "window"},
+    "store": {
+        "config",
+        "contents",
+        "errors",
+        "field",
+        "ledger",
+        "levels",
+        "pair",
+        "runs",
+        "spec",
+        "window",
+    },
     "engine": {
         "axis",
+        "contents",
         "errors",
         "field",
         "ledger",
@@ -38,7 +51,7 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
         "types",
         "window",
     },
-    "parts": {"errors", "machine", "registry", "scalar", "slots", "types"},
+    "parts": {"contents", "errors", "machine", "registry", "scalar", "slots", "types"},
     "analysis": {"errors"},
     "cluster": {
         "config",
@@ -57,6 +70,7 @@ ALLOWED = {  # room -> rooms it may import; a room may always import itself
         "axis",
         "cluster",
         "config",
+        "contents",
         "engine",
         "errors",
         "field",

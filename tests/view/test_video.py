@@ -325,6 +325,17 @@ def test_segments_of_another_look_or_other_values_are_not_taken(tmp_path):
         assert len(seen) == seen[0].total >= total
 
 
+def test_segments_of_a_palette_file_that_changed_are_not_taken(tmp_path):
+    zoom, palette = make_zoom(tmp_path), tmp_path / "mine.hex"
+    palette.write_text("000000 ffffff")
+    look = {"fps": 4, "seconds_per_level": 1, "size": 32, "cmap": str(palette)}
+    interrupted(zoom, tmp_path / "a.mp4", 10, **look)
+    palette.write_text("000000 ff0000")
+    seen = []
+    save_video(zoom, tmp_path / "a.mp4", on_frame=seen.append, **look)
+    assert len(seen) == seen[0].total
+
+
 def test_one_process_a_video(tmp_path):
     zoom = make_zoom(tmp_path)
 
