@@ -15,6 +15,7 @@ import transfer
 import fractaljax as fj
 from fractaljax import config
 from fractaljax.engine import descent, program
+from fractaljax.engine.hparams import packed
 from fractaljax.engine.streams import generator, shared_draws
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -87,7 +88,7 @@ def one_step(training: Training, chunk: int) -> Any:
     spec, names, points, _ = training
     common = program.common_of(spec, names)
     some = np.resize(points, (chunk, points.shape[1]))
-    values, words = some.astype(spec.dtype), program.identity_words(spec, some)
+    values, words = packed(some, names, spec.dtype), program.identity_words(spec, some)
 
     def begin(values, words, common):
         return program.side_by_side(spec, names, common, values, words).begin()
