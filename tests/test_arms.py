@@ -1,17 +1,19 @@
 """Experiments as text: every config is understood, every mistake is one line with its place."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fractaljax as fj
-from fractaljax.analysis.paired import Difference, difference, verdict
 from fractaljax.config.agenda import read_agenda
 from fractaljax.config.arms import parse_arms, read_arms
 from fractaljax.config.finder import read_finder
 from fractaljax.config.focus import FOCI, focused
 from fractaljax.errors import FractaljaxError
+from fractaljax.families import finder as family
+from fractaljax.families import growth
 
 GROWTH = Path(__file__).parents[1] / "configs" / "growth"
 SHARED = ("synthetic", "digits", "seeds")  # not experiments themselves
@@ -43,9 +45,25 @@ def test_every_experiment_is_understood_and_read_again(name):
     assert parse_arms(one.tree, one.name) == one
 
 
-def test_the_finder_is_understood():
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_has_the_seeds_that_its_claims_take(name, caplog):
+    one = read_arms(GROWTH / f"{name}.yaml")
+    growth.warn_of_few_seeds(one)
+    assert not caplog.text
+    growth.warn_of_few_seeds(one._replace(seeds=(0, 1, 2)))
+    claims = growth.comparisons(one)
+    needed = math.ceil(math.log2(40 * claims))
+    assert f"{name}: no verdict will be given: 3 seeds, {needed} are needed" in caplog.text
+    assert claims == {"lenient": 15, "rules": 13, "ladder": 3}.get(name, len(one.claims))
+
+
+def test_the_finder_is_understood(caplog):
+    family.warn_of_few_seeds(read_finder(GROWTH / "seeds.yaml"))
+    assert not caplog.text
     finder = read_finder(GROWTH / "seeds.yaml", ["margin=0.2", "seeds=3"])
     assert finder.margin == 0.2 and finder.experiment.seeds == (0, 1, 2)
+    family.warn_of_few_seeds(finder)
+    assert "said to learn: 3 seeds, 11 are needed for 30 networks" in caplog.text
     assert finder.architectures["none"] == () and finder.architectures["16x8"] == (16, 8)
 
 
@@ -87,27 +105,6 @@ def test_mistakes_say_where_they_are():
     assert parse_arms({**TREE, "seeds": [20261128, 2**32 - 1]}, "x").seeds == (20261128, 2**32 - 1)
     refused("margin=-1", margin=-1)
     refused("over.LR=0.1", over={"LR": 0.1})
-
-
-def test_verdicts_follow_the_interval():
-    def said(low, high, relation=">", margin=0.1):
-        return verdict(Difference((low + high) / 2, low, high, 9), relation, margin)
-
-    assert said(0.2, 0.3) == "supported" and said(0.05, 0.3) == "undecided"
-    assert said(-0.2, 0.05) == "refuted" and said(-0.3, -0.2, "<") == "supported"
-    assert said(0.0, 0.3, "<") == "refuted"
-    assert said(-0.05, 0.05, "~") == "supported" and said(0.2, 0.3, "~") == "refuted"
-    assert said(0.05, 0.3, "~") == "undecided"
-    assert verdict(Difference(1.0, np.nan, np.nan, 1), ">", 0) == "undecided"
-
-
-def test_differences_are_paired_and_leave_out_what_is_not_finite():
-    rng = np.random.default_rng(0)
-    seeds = rng.normal(size=20)
-    found = difference(seeds + 1 + 0.01 * rng.normal(size=20), seeds)
-    assert found.n == 20 and 0.98 < found.low < found.mean < found.high < 1.02
-    assert difference([1.0, np.nan, 3.0], [0.0, 0.0, np.inf]).n == 1
-    assert difference([np.nan], [1.0]).n == 0
 
 
 def test_agendas_say_where_they_are_wrong(tmp_path):

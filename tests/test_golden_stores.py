@@ -13,6 +13,7 @@ import yaml
 import fractaljax as fj
 from fractaljax import config
 from fractaljax.errors import FractaljaxError
+from fractaljax.families import growth_report
 from fractaljax.store import records, seals, study_folder, sweep_folder
 
 STORES = Path(__file__).parent / "data" / "stores"
@@ -31,9 +32,13 @@ def store(tmp_path, request):
 
 
 def trained(folder):
-    """What would change where something was trained: every file of arrays, runs and tables."""
+    """What would change where something was trained: every file of arrays, runs and tables.
+
+    Not what claims are said to be, which is by the rule of this version.
+    """
     ours = (".npz", ".csv", ".parquet", ".jsonl")
     files = [p for p in folder.rglob("*") if p.is_file() and (p.suffix in ours or "c" in p.parts)]
+    files = [p for p in files if p.name != "comparisons.csv"]
     return {str(p.relative_to(folder)): p.read_bytes() for p in files}
 
 
@@ -122,6 +127,26 @@ def test_a_sweep_begun_before_an_argument_is_swept_over_it(tmp_path):
     still = found.select({"optimizer.momentum": 0.0})
     assert {*map(bytes, still.history["test_loss"])} == {*map(bytes, before)}
     assert sorted(found.values("optimizer.momentum")) == [0.0] * 4 + [0.5] * 4
+
+
+GROWN = [pair for pair in ALL if pair[1] == "growth"]
+
+
+@pytest.mark.parametrize("store", GROWN, indirect=True, ids="/".join)
+def test_verdicts_that_were_said_of_too_few_seeds_are_taken_back(store):
+    """Two seeds: earlier versions said `refuted` where both arms have the same accuracies."""
+    _, folder, _ = store
+    before = study_folder.read_table(folder / "comparisons.csv")
+    assert [line["verdict"] for line in before] == ["refuted"]
+    told = growth_report.report(folder)
+    assert [judged.verdict for judged in told.judged] == ["too few seeds"]
+    (after,) = study_folder.read_table(folder / "comparisons.csv")
+    assert (after["verdict"], after["needed"], after["low"]) == ("too few seeds", "6", "nan")
+    assert {k: after[k] for k in ("claim", "text", "over", "difference", "pairs")} == {
+        k: before[0][k] for k in ("claim", "text", "over", "difference", "pairs")
+    }
+    text = (folder / "summary.md").read_text()
+    assert "**no verdict: 2 pairs, 6 are needed**" in text and "refuted" not in text
 
 
 def renumber(folder, kind, number):

@@ -12,7 +12,10 @@ from commands import Command, World, run
 
 import fractaljax as fj
 from fractaljax import cli
+from fractaljax.config.finder import read_finder
+from fractaljax.families import finder, growth
 from fractaljax.store import study_folder as files
+from fractaljax.view import arms as view
 
 ROOT = Path(__file__).parents[1]
 RULES = str(ROOT / "configs" / "growth" / "patched_density.yaml")
@@ -47,10 +50,27 @@ def test_one_command_trains_compares_and_draws(done):
         assert (done / name).stat().st_size > 5_000
     lines = files.read_table(done / "comparisons.csv")
     assert [line["claim"] for line in lines] == ["helps", "place", "guess"]
-    assert all(line["verdict"] in ("supported", "refuted", "undecided") for line in lines)
     text = (done / "summary.md").read_text()
     assert "A small one." in text and "| random |" in text
     assert fj.load_model(done / "arms" / "grown" / "best")(np.zeros((2, 16))).shape == (2, 10)
+
+
+@pytest.mark.slow
+def test_three_seeds_decide_nothing_and_say_how_many_would(done, caplog, monkeypatch):
+    figures = []
+    monkeypatch.setattr(view, "save", lambda figure, path: figures.append(figure))
+    assert cli.main(["report", str(done)]) == 0
+    few = "no verdict: 3 pairs, 7 are needed for 3 claims"
+
+    assert caplog.text.count(few) == 3
+    for line in files.read_table(done / "comparisons.csv"):
+        assert (line["verdict"], line["alone"]) == ("too few seeds", "too few seeds")
+        assert (line["needed"], line["p_holm"], line["low"], line["high"]) == ("7", *["nan"] * 3)
+        assert float(line["p"]) >= 0.25
+    text = (done / "summary.md").read_text()
+    assert text.count(f"**{few}**") == 3 and "a 95 % interval takes 6 seeds" in text
+    words = figures[0].get_supxlabel()
+    assert words.count(few) == 3 and "a 95 % interval takes 6 seeds" in words
 
 
 @pytest.mark.slow
@@ -76,9 +96,9 @@ def test_the_same_command_trains_nothing_again_and_another_is_refused(done, stud
 
 
 @pytest.mark.slow
-def test_the_smallest_network_that_learns(tmp_path, capsys):
+def test_the_smallest_network_that_learns(tmp_path, capsys, monkeypatch):
     config = ROOT / "configs" / "growth" / "seeds.yaml"
-    words = ["architectures=[[],[6]]", "densities=[0.005,0.3]", "seeds=4", "epochs=6"]
+    words = ["architectures=[[],[6]]", "densities=[0.005,0.3]", "seeds=8", "epochs=6"]
     assert cli.main(["grow", "seeds", str(config), *words, "--out", str(tmp_path / "s")]) == 0
     told = capsys.readouterr().out
     assert "The smallest network that beats chance (0.10) by 0.1" in told
@@ -87,9 +107,17 @@ def test_the_smallest_network_that_learns(tmp_path, capsys):
     assert sizes == sorted(sizes) and len(lines) == 4
     learns = [line for line in lines if line["learns"] == "True"]
     assert learns and all(float(line["low"]) > 0.2 for line in learns)
+    assert all(float(line["p_holm"]) <= 0.05 and line["verdict"] == "supported" for line in learns)
+    assert {line["needed"] for line in lines} == {"8"}
     best = files.read_table(tmp_path / "s" / "best_efficiency.csv")
     scores = [float(line["efficiency"]) for line in best]
     assert len(best) == 3 and scores == sorted(scores, reverse=True)
+    study = read_finder(config, words)
+    rows = [row for row in growth.rows(study.experiment, tmp_path / "s") if row.seed < 4]
+    few = "no verdict: 4 seeds, 8 are needed for 4 networks"
+    assert {one.words for one in finder.candidates(study, rows)} == {few}
+    monkeypatch.setattr(growth, "rows", lambda *_: rows)
+    assert "no verdict, 8 seeds are needed" in finder.summary(study, tmp_path / "s")
 
 
 @pytest.mark.slow

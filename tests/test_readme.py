@@ -20,6 +20,7 @@ def test_python_lines_run(tmp_path, monkeypatch):
     assert names["runs"].history["test_loss"].shape == (16, 200)
     assert names["moved"].regret.mean_regret.shape == (2, 2)
     assert names["moved"].regret.mean_regret.diagonal().tolist() == [0, 0]
+    assert names["told"].judged[0].words == "no verdict: 2 pairs, 8 are needed for 5 claims"
     assert len(list((tmp_path / "outputs").iterdir())) == 8
 
 

@@ -11,6 +11,7 @@ from commands import Command, World
 
 from fractaljax import cli
 from fractaljax.store import study_folder as files
+from fractaljax.view import heatmap
 
 DIGITS = str(Path(__file__).parents[1] / "configs" / "transfer" / "digits.yaml")
 SMALL = ["architectures=[[8],[6,6]]", "epochs=8", "search.trials=3"]
@@ -48,6 +49,25 @@ def test_one_command_makes_every_table_and_picture(run):
     for arch in ("8", "6x6"):
         assert (run / "search" / arch / "best_trial" / "loss_curve.png").is_file()
     assert len(files.read_table(run / "transfer" / "transfer_results.csv")) == 4
+
+
+@pytest.mark.slow
+def test_two_seeds_have_no_interval_and_say_how_many_would(run, caplog, monkeypatch):
+    figures = []
+    monkeypatch.setattr(heatmap, "save", lambda figure, path: figures.append(figure))
+    assert cli.main(["report", str(run / "transfer")]) == 0
+    few = "no interval: 2 seeds, 6 are needed"
+    assert f"regret: {few}" in caplog.text
+    titles = [figure.axes[0].get_title(loc="left") for figure in figures]
+    assert [few in title for title in titles] == [
+        "regret" in t and "relative" not in t for t in titles
+    ]
+    for line in files.read_table(run / "transfer" / "regret_intervals.csv"):
+        assert [line[name] for name in ("pairs", "low_95", "high_95", "p_holm")] == [
+            "2",
+            *["nan"] * 3,
+        ]
+        assert float(line["p"]) >= 0.5
 
 
 @pytest.mark.slow

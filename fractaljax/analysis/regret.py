@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from fractaljax.analysis import paired
 from fractaljax.errors import FractaljaxError
 
 
@@ -35,6 +36,16 @@ class Regret(NamedTuple):
     mean_relative_regret: np.ndarray  # mean test loss over the baseline; 1 is none
 
 
+class Tests(NamedTuple):
+    """Of the regret, `[T, S]` each."""
+
+    low: np.ndarray  # 95 % interval of the mean; NaN where seeds are too few for one
+    high: np.ndarray
+    pairs: np.ndarray  # seeds; 0 where a loss is not finite
+    p: np.ndarray  # of a two-sided test that there is no regret
+    p_holm: np.ndarray  # adjusted for all pairs of target and source; NaN where seeds are too few
+
+
 class Shares(NamedTuple):
     """Of the sum of squares of all losses about their mean; they sum to 1."""
 
@@ -58,25 +69,25 @@ def regret(losses: np.ndarray, own: np.ndarray) -> Regret:
     return Regret(mean, var, low, high, mean - baseline, least, most, var, ratio)
 
 
-def bootstrap_regret(
-    losses: np.ndarray,
-    own: np.ndarray,
-    *,
-    resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of the mean regret over seeds, `[T, S]` low and high.
+def tests(losses: np.ndarray, own: np.ndarray) -> Tests:
+    """Intervals of the mean regret over seeds, and p that there is none (see `analysis.paired`).
 
-    The seeds of both sides are drawn together, as a seed decides draws and batches of both.
+    Both sides are of the same seeds, as a seed decides draws and batches of both. Holm's correction
+    is for all pairs of target and source that can be tested: not for those with a loss that is not
+    finite, whose mean regret is not either.
     """
-    seeds = losses.shape[2]
-    rows = np.random.default_rng(seed).integers(0, seeds, (resamples, seeds))
-    baseline = own[:, rows].mean(axis=2)  # [T, resamples]
-    drawn = losses[:, :, rows].mean(axis=3) - baseline[:, None]
-    edge = (1 - level) / 2
-    low, high = np.quantile(drawn, [edge, 1 - edge], axis=2)
-    return low, high
+    finite = (np.isfinite(losses) & np.isfinite(own)[:, None]).all(axis=2)
+    seeds = np.where(finite, losses.shape[2], 0)
+    found = [
+        [paired.compared(losses[i, j, :n], own[i, :n], ">", 0.0) for j, n in enumerate(row)]
+        for i, row in enumerate(seeds)
+    ]
+    verdicts = paired.verdicts([test for row in found for test in row])
+    shape = losses.shape[:2]
+    by_itself = [[(*test.difference[1:], test.p) for test in row] for row in found]
+    low, high, n, p = np.moveaxis(np.array(by_itself, float), -1, 0)
+    p_holm = np.array([verdict.p_holm for verdict in verdicts]).reshape(shape)
+    return Tests(low, high, n.astype(int), p, p_holm)
 
 
 def rank_correlation(losses: np.ndarray) -> np.ndarray:

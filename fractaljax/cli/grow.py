@@ -27,7 +27,8 @@ GROW = """examples:
   fractaljax grow resume outputs/growth/rules/arms/patches/snapshots/seed_0/epoch_00010.yaml
 
 Trains every arm of an experiment with every seed, arms as batches, compares them seed by seed and
-says of every claim whether it is supported. The same command goes on where it stopped; several
+says of every claim whether it is supported: no verdict below six seeds, and Holm's correction for
+all claims. The same command goes on where it stopped; several
 processes may share a folder. `fractaljax report DIR` draws it again."""
 MOST_LINES = 12  # of curves, above which only those of whole arms are drawn
 
@@ -59,6 +60,7 @@ def grow(arguments: argparse.Namespace) -> int:
 
     experiment = read_arms(first, rest)
     out = Path(arguments.out or Path("outputs") / "growth" / clean(experiment.name))
+    family.warn_of_few_seeds(experiment)
     _on_cluster(experiment, out, arguments)
     with _watched("grow") as on_look:
         elsewhere = family.run(experiment, out, numeric=numeric(arguments), on_look=on_look)
@@ -111,6 +113,8 @@ def tell(folder: Path) -> None:
     label = e.measure.replace("_", " ")
     if not told.values:
         raise FractaljaxError(f"{folder}: no arm is done yet")
+    claims = growth_report.said(told)
+    under = [growth_report.meaning(e), *claims]
     if told.over and told.rungs:
         values = [v for rungs in told.rungs.values() for v in rungs]
         wide = min(values) > 0 and max(values) > 20 * min(values)
@@ -121,10 +125,18 @@ def tell(folder: Path) -> None:
             label=label,
             over=told.over,
             logarithmic=wide,
+            under=under,
         )
     else:
         marks = told.baselines if e.measure == "test_accuracy" else None
-        view.dots(told.values, folder / "arms.png", title=e.question, label=label, marks=marks)
+        view.dots(
+            told.values,
+            folder / "arms.png",
+            title=e.question,
+            label=label,
+            marks=marks,
+            under=under,
+        )
     shown = dict(list(told.curves.items())[:MOST_LINES])
     view.curves(shown, told.events, folder / "curves.png", e.name.replace("_", " "))
     _networks(folder)
@@ -132,17 +144,8 @@ def tell(folder: Path) -> None:
         finite = values[np.isfinite(values)]
         mean = f"{finite.mean():.4f}" if len(finite) else "never finite"
         log.info("%s: %s %s (%d seeds)", name, label, mean, len(values))
-    for j in told.judged:
-        d = j.difference
-        log.info(
-            "%s%s: %s: %+.4f (%+.4f to %+.4f)",
-            j.text,
-            f" ({j.at})" if j.at else "",
-            j.verdict,
-            d.mean,
-            d.low,
-            d.high,
-        )
+    for line in claims:
+        log.info("%s", line)
     for arm in told.missing:
         log.warning("%s: not done yet", arm)
 
@@ -224,6 +227,7 @@ def _seeds(words: list[str], arguments: argparse.Namespace) -> int:
         raise FractaljaxError("grow seeds: takes a YAML study, as configs/growth/seeds.yaml")
     study = read_finder(words[0], words[1:])
     out = Path(arguments.out or Path("outputs") / "growth" / clean(study.name))
+    family.warn_of_few_seeds(study)
     _on_cluster(study.experiment, out, arguments)
     with _watched("seeds") as on_look:
         family.find(study, out, numeric=numeric(arguments), on_look=on_look)

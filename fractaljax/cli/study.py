@@ -319,11 +319,15 @@ def _tell_search(folder: Path) -> None:
 
 
 def _tell_transfer(folder: Path) -> None:
+    from fractaljax.analysis.paired import pairs_needed
     from fractaljax.families.report import transfer_report
     from fractaljax.view import heatmap
 
     told = transfer_report(folder)
-    regret = told.regret
+    regret, seeds, few = told.regret, int(told.tests.pairs.max()), ""
+    if 0 < seeds < pairs_needed():
+        few = f"no interval: {seeds} seed{'s' * (seeds > 1)}, {pairs_needed()} are needed"
+        log.info("regret: %s", few)
     pictures: list[tuple[str, Any, str, dict[str, Any]]] = [
         ("transfer_test_loss.png", regret.mean_test, "mean test loss", {"kind": "sequential"}),
         (
@@ -340,8 +344,9 @@ def _tell_transfer(folder: Path) -> None:
         ),
     ]
     for name, matrix, label, look in pictures:
+        title = f"{label} ({few})" if few and "low" in look else label
         heatmap.heatmap(
-            matrix, told.targets, told.sources, folder / name, title=label, label=label, **look
+            matrix, told.targets, told.sources, folder / name, title=title, label=label, **look
         )
     shares = zip(told.shares._fields, told.shares, strict=True)
     log.info(

@@ -5,7 +5,7 @@ epochs: 20
 seeds: 16
 architectures: [[], [8], [16], [32, 16]]   # hidden units of each layer; [] is no hidden layer
 densities: [0.02, 0.05, 0.1]
-margin: 0.1                           # above chance, by the lower end of the interval
+margin: 0.1                           # above chance, that a network learns
 best: 3                               # networks kept of every ranking
 """
 

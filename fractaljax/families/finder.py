@@ -6,19 +6,22 @@ DIR/best_RANKING.csv          the best members by accuracy, efficiency, patchabi
 DIR/summary.md
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from fractaljax.analysis.paired import interval
+from fractaljax.analysis import paired
+from fractaljax.analysis.paired import LEVEL, SUPPORTED, TOO_FEW
 from fractaljax.config.finder import Finder
 from fractaljax.families import growth
 from fractaljax.families.growth import OnLook, Row
 from fractaljax.families.members import FREE, Numeric
 from fractaljax.store import study_folder as files
 
+log = logging.getLogger("fractaljax")
 SEEDS, SUMMARY = "seeds.csv", "summary.md"
 RANKINGS = ("accuracy", "efficiency", "patchability")
 
@@ -33,7 +36,13 @@ class Candidate(NamedTuple):
     low: float  # ends of the interval of the mean
     high: float
     seeds: int
-    learns: bool  # whether the lower end is above chance by the margin
+    learns: bool  # whether it is supported that the accuracy is above chance by the margin
+    p: float  # of a test of that by itself
+    alone: str  # the verdict by it
+    p_holm: float  # adjusted for all candidates
+    verdict: str
+    needed: int  # seeds that it takes to decide something about any one of the candidates
+    words: str  # the verdict, or how many seeds it takes
 
 
 def find(
@@ -43,7 +52,7 @@ def find(
     growth.run(finder.experiment, folder, numeric=numeric, on_look=on_look)
     rows = growth.rows(finder.experiment, folder)
     found = candidates(finder, rows)
-    files.write_table(folder / SEEDS, Candidate._fields, found)
+    files.write_table(folder / SEEDS, Candidate._fields[:-1], [one[:-1] for one in found])
     for ranking in RANKINGS:
         best = sorted(rows, key=lambda row: -score(ranking, row.readings))[: finder.best]
         lines = [
@@ -57,21 +66,38 @@ def find(
     return next((one for one in found if one.learns), None)
 
 
+def warn_of_few_seeds(finder: Finder) -> None:
+    """Says before anything is trained that there will be no verdict."""
+    arms = finder.experiment.arms.values()
+    networks = sum(len(arm.over["model.density"]) for arm in arms)
+    few = paired.too_few(len(finder.experiment.seeds), networks, "network")
+    if few:
+        log.warning("%s: no network will be said to learn: %s", finder.name, few)
+
+
 def candidates(finder: Finder, rows: list[Row]) -> list[Candidate]:
     """All architectures and densities, those of fewest edges first."""
     chance = growth.baselines(finder.experiment)["chance"]
     groups: dict[tuple[str, float], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.arm, row.over["model.density"]), []).append(row)
-    found = []
-    for (arm, density), own in groups.items():
+    tests = []
+    for own in groups.values():
         scores = np.array([row.readings["test_accuracy"] for row in own])
-        low, high = interval(scores) if len(scores) > 1 else (np.nan, np.nan)
+        tests.append(paired.compared(scores, np.full(len(own), chance), ">", finder.margin))
+    verdicts = paired.verdicts(tests, unit="seed", what="network")
+    found = []
+    for (name, own), tested, verdict in zip(groups.items(), tests, verdicts, strict=True):
+        scores = np.array([row.readings["test_accuracy"] for row in own])
+        scores = scores[np.isfinite(scores)]
+        mean = float(scores.mean()) if len(scores) else np.nan
         edges = float(np.mean([row.readings["edges"] for row in own]))
-        learns = bool(low > chance + finder.margin)
         found.append(
-            Candidate(arm, density, edges, float(scores.mean()), low, high, len(own), learns)
-        )
+            Candidate(
+                *name, edges, mean, *paired.interval(scores), len(scores),
+                verdict.verdict == SUPPORTED, tested.p, *verdict,
+            )
+        )  # fmt: skip
     return sorted(found, key=lambda one: (one.edges, one.architecture))
 
 
@@ -90,22 +116,39 @@ def summary(finder: Finder, folder: Path) -> str:
     found = candidates(finder, growth.rows(finder.experiment, folder))
     chance = growth.baselines(finder.experiment)["chance"]
     smallest = next((one for one in found if one.learns), None)
+    undecided = sum(one.verdict == TOO_FEW for one in found)
     text = [f"## {finder.name}", ""]
     text.append(
-        f"The smallest network that beats chance ({chance:.2f}) by {finder.margin:g}, by the lower "
-        "end of a 95 % bootstrap interval over its seeds: "
+        f"The smallest network that beats chance ({chance:.2f}) by {finder.margin:g}, by a "
+        f"sign-flip test over its seeds at {LEVEL:g}, Holm's correction for {len(found)} networks: "
         + (
             f"hidden layers {smallest.architecture}, density {smallest.density:g}, "
-            f"{smallest.edges:,.0f} edges, accuracy {smallest.accuracy:.3f} "
-            f"({smallest.low:.3f} to {smallest.high:.3f})."
+            f"{smallest.edges:,.0f} edges, accuracy {_accuracy(smallest)}."
             if smallest
+            else f"no verdict, {found[0].needed} seeds are needed."
+            if undecided == len(found)
             else "none."
         )
     )
-    text += ["", "| hidden | density | edges | accuracy (95 %) | learns |", "|---|---|---|---|---|"]
+    if 0 < undecided < len(found):
+        text += ["", f"Of {undecided} networks nothing can be said: too few of their seeds count."]
     text += [
-        f"| {c.architecture} | {c.density:g} | {c.edges:,.0f} | {c.accuracy:.3f} ({c.low:.3f} to "
-        f"{c.high:.3f}) | {'yes' if c.learns else 'no'} |"
+        "",
+        "| hidden | density | edges | accuracy (95 %) | p | by itself | p (Holm) | learns |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    text += [
+        f"| {c.architecture} | {c.density:g} | {c.edges:,.0f} | {_accuracy(c)} | "
+        f"{paired.written(c.p)} | {c.alone} | {paired.written(c.p_holm)} | {_learns(c)} |"
         for c in found
     ]
     return "\n".join(text) + "\n"
+
+
+def _accuracy(one: Candidate) -> str:
+    interval = f" ({one.low:.3f} to {one.high:.3f})" if np.isfinite(one.low) else ""
+    return f"{one.accuracy:.3f}{interval}"
+
+
+def _learns(one: Candidate) -> str:
+    return one.words if one.verdict == TOO_FEW else "yes" if one.learns else "no"

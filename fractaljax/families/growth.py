@@ -71,13 +71,18 @@ class Row(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A claim at one value of `over`."""
+    """A claim at one value of `over`, among all those of its experiment."""
 
     claim: str
     text: str
     at: str
     difference: paired.Difference
+    p: float  # of the claim by itself
+    alone: str  # its verdict by that
+    p_holm: float  # adjusted for all claims of the experiment
     verdict: str
+    needed: int  # pairs that it takes to decide something about any one of the claims
+    words: str  # the verdict, or how many pairs it takes
 
 
 OnLook = Callable[[Progress], Any]
@@ -199,9 +204,25 @@ def rows(experiment: Experiment, folder: Path) -> list[Row]:
     return [row for arm in experiment.arms for row in _rows_of(experiment, folder, arm) or []]
 
 
+def comparisons(experiment: Experiment) -> int:
+    """How many claims are tested side by side: each at every value of `over` or at its own."""
+    arms = experiment.arms
+    return sum(
+        1 if c.one.at or c.one.arm not in arms else len(crossed(arms[c.one.arm].over))
+        for c in experiment.claims
+    )
+
+
+def warn_of_few_seeds(experiment: Experiment) -> None:
+    """Says before anything is trained that there will be no verdict."""
+    few = paired.too_few(len(experiment.seeds), comparisons(experiment), "claim")
+    if few:
+        log.warning("%s: no verdict will be given: %s", experiment.name, few)
+
+
 def judge(experiment: Experiment, found: Sequence[Row]) -> list[Judged]:
     """Every claim, at every value of `over` where it names none."""
-    judged, known = [], baselines(experiment)
+    said, known = [], baselines(experiment)
     for claim in experiment.claims:
         sides = [
             {"": dict.fromkeys(experiment.seeds, known[side.arm])}
@@ -216,15 +237,15 @@ def judge(experiment: Experiment, found: Sequence[Row]) -> list[Judged]:
                 next(iter(sides[1].values()), {}) if len(sides[1]) == 1 else {}
             )
             seeds = sorted(set(one) & set(other))
-            difference = paired.difference(
-                np.array([one[s] for s in seeds]), np.array([other[s] for s in seeds])
-            )
+            first, second = ([side[s] for s in seeds] for side in (one, other))
+            tested = paired.compared(first, second, claim.relation, experiment.margin)
             text = f"{_told(claim.one)} {claim.relation} {_told(claim.other)}"
-            verdict = paired.verdict(difference, claim.relation, experiment.margin)
-            judged.append(
-                Judged(claim.name, text, "" if claim.one.at else rung, difference, verdict)
-            )
-    return judged
+            said.append((claim.name, text, "" if claim.one.at else rung, tested))
+    verdicts = paired.verdicts([tested for _, _, _, tested in said])
+    return [
+        Judged(name, text, place, tested.difference, tested.p, *verdict)
+        for (name, text, place, tested), verdict in zip(said, verdicts, strict=True)
+    ]
 
 
 def baselines(experiment: Experiment) -> dict[str, float]:

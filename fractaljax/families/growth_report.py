@@ -1,11 +1,12 @@
 """What an experiment found, from what is on disk: a table in Markdown, a verdict a claim."""
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from fractaljax.analysis.paired import interval
+from fractaljax.analysis.paired import LEVEL, interval, pairs_needed, written
 from fractaljax.config.arms import Experiment
 from fractaljax.engine import plan
 from fractaljax.families import growth
@@ -13,6 +14,10 @@ from fractaljax.families.growth import Judged, Row
 from fractaljax.store import study_folder as files
 
 COMPARISONS, SUMMARY = "comparisons.csv", "summary.md"
+COLUMNS = (
+    "claim", "text", "over", "difference", "low", "high", "pairs", "p", "alone", "p_holm",
+    "verdict", "needed",
+)  # fmt: skip
 
 
 class Told(NamedTuple):
@@ -41,9 +46,11 @@ def report(folder: Path) -> Told:
     done = {row.arm for row in rows}
     missing = [arm for arm in experiment.arms if arm not in done]
     judged = [j for j in growth.judge(experiment, rows) if j.difference.n or not missing]
-    lines = [(j.claim, j.text, j.at, *j.difference, j.verdict) for j in judged]
-    columns = ("claim", "text", "over", "difference", "low", "high", "pairs", "verdict")
-    files.write_table(folder / COMPARISONS, columns, lines)
+    lines = [
+        (j.claim, j.text, j.at, *j.difference, j.p, j.alone, j.p_holm, j.verdict, j.needed)
+        for j in judged
+    ]
+    files.write_table(folder / COMPARISONS, COLUMNS, lines)
     baselines = growth.baselines(experiment)
     over, rungs = _rungs(experiment, rows)
     told = Told(
@@ -60,7 +67,7 @@ def markdown(told: Told, rows: list[Row]) -> str:
     text = [f"## {e.name}", "", e.question, ""]
     measure = e.measure.replace("_", " ")
     text += [
-        f"{len(e.seeds)} seeds, {e.epochs} epochs at most; mean and 95 % bootstrap interval.",
+        f"{len(e.seeds)} seeds, {e.epochs} epochs at most; {meaning(e)}.",
         "",
         f"| arm | {measure} | edges | grown | events | best epoch |",
         "|---|---|---|---|---|---|",
@@ -74,17 +81,67 @@ def markdown(told: Told, rows: list[Row]) -> str:
     known = ", ".join(f"{name} {value:.3f}" for name, value in told.baselines.items())
     text += ["", f"Without a network: {known}.", ""]
     if told.judged:
-        text += ["| claim | says | difference (95 %) | verdict |", "|---|---|---|---|"]
+        text += [
+            "| claim | says | difference (95 %) | pairs | p | by itself | p (Holm) | verdict |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
     for j in told.judged:
         where = f" ({j.at})" if j.at else ""
-        d = j.difference
         text.append(
-            f"| {j.claim.replace('_', ' ')} | {j.text}{where} | "
-            f"{d.mean:+.3f} ({d.low:+.3f} to {d.high:+.3f}) | **{j.verdict}** |"
+            f"| {j.claim.replace('_', ' ')} | {j.text}{where} | {apart(j, 3)} | {j.difference.n} | "
+            f"{written(j.p)} | {j.alone} | {written(j.p_holm)} | **{j.words}** |"
         )
+    if told.judged:
+        text += ["", *_rules(told)]
     if e.margin:
         text += ["", f"Differences below {e.margin:g} are taken for none."]
     return "\n".join(text) + "\n"
+
+
+def meaning(experiment: Experiment) -> str:
+    """What is shown of an arm."""
+    if len(experiment.seeds) < pairs_needed():
+        return f"means (a 95 % interval takes {pairs_needed()} seeds)"
+    return "mean and 95 % interval"
+
+
+def said(told: Told) -> list[str]:
+    """A line a claim, without a table."""
+    found = []
+    for j in told.judged:
+        where = f" ({j.at})" if j.at else ""
+        values = f"{apart(j, 4)}, p {written(j.p)}"
+        if not math.isnan(j.p_holm):
+            values += f", Holm's p {written(j.p_holm)}"
+        if j.alone != j.verdict:
+            values += f"; by itself {j.alone}"
+        found.append(f"{j.text}{where}: {j.words}: {values}")
+    return found
+
+
+def apart(judged: Judged, decimals: int) -> str:
+    """A difference with its interval, where there are enough pairs for one."""
+    d = judged.difference
+    if not d.n:
+        return "no pair"
+    mean, low, high = (f"{value:+.{decimals}f}" for value in (d.mean, d.low, d.high))
+    return f"{mean} ({low} to {high})" if np.isfinite(d.low) else mean
+
+
+def _rules(told: Told) -> list[str]:
+    """How the verdicts of a table came to be."""
+    some = told.judged
+    tested = sum(not math.isnan(j.p_holm) for j in some)
+    text = ["p is that of a two-sided sign-flip test of the paired differences."]
+    if tested:
+        count = f"{tested} claim{'s' if tested > 1 else ''}"
+        text += [f"The verdict is by p after Holm's correction for {count}, at {LEVEL:g}."]
+    if tested < len(some):
+        text += [f"Claims with fewer than {pairs_needed()} pairs that differ are not tested."]
+    left = max(len(told.experiment.seeds) - j.difference.n for j in some)
+    if left:
+        text += [f"Pairs with a value that is not finite are left out, {left} at most."]
+    return [" ".join(text)]
 
 
 def _label(row: Row, experiment: Experiment) -> str:
@@ -137,10 +194,10 @@ def _curves(folder: Path) -> tuple[dict, dict]:
 
 def _spread(values: np.ndarray) -> str:
     some = values[np.isfinite(values)]
-    if len(some) < 2:
-        return f"{some.mean():.3f}" if len(some) else "never finite"
+    if not len(some):
+        return "never finite"
     low, high = interval(some)
-    return f"{some.mean():.3f} ({low:.3f} to {high:.3f})"
+    return f"{some.mean():.3f}" + (f" ({low:.3f} to {high:.3f})" if np.isfinite(low) else "")
 
 
 def _mean(rows: list[Row], reading: str) -> str:

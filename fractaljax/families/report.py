@@ -39,8 +39,9 @@ class TransferReport(NamedTuple):
     targets: list[str]
     sources: list[str]
     regret: analysis.Regret
-    low: np.ndarray  # of the mean regret, 95 %
+    low: np.ndarray  # of the mean regret, 95 %; NaN where seeds are too few
     high: np.ndarray
+    tests: analysis.Tests
     shares: analysis.Shares
 
 
@@ -108,8 +109,10 @@ def transfer_report(folder: Path) -> TransferReport:
     # of the same seeds as what is transferred, whatever those of the search were
     own = np.array([[loss.get((t, t, k), np.nan) for k in seeds] for t in targets])
     regret = analysis.regret(losses, own)
-    low, high = analysis.bootstrap_regret(losses, own)
-    report = TransferReport(targets, sources, regret, low, high, analysis.shares(losses))
+    tests = analysis.tests(losses, own)
+    report = TransferReport(
+        targets, sources, regret, tests.low, tests.high, tests, analysis.shares(losses)
+    )
     _write_transfer(folder, report, cells)
     return report
 
@@ -137,12 +140,11 @@ def _write_transfer(folder: Path, report: TransferReport, cells: list[dict[str, 
             targets[i],
             sources[j],
             *(getattr(regret, name)[i, j] for name in names),
-            report.low[i, j],
-            report.high[i, j],
+            *(matrix[i, j] for matrix in report.tests),
         )
         for i, j in pairs
     ]
-    columns = ("target_arch", "source_arch", *names, "low_95", "high_95")
+    columns = ("target_arch", "source_arch", *names, "low_95", "high_95", "pairs", "p", "p_holm")
     files.write_table(folder / "regret_intervals.csv", columns, rows)
     shares = zip(report.shares._fields, report.shares, strict=True)
     files.write_table(folder / "variance_shares.csv", ("explained_by", "share"), list(shares))

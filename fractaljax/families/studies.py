@@ -105,6 +105,7 @@ def grow(
     Arguments and errors as of `search`; `path` is a YAML experiment.
     """
     experiment, folder = read_arms(path, words), Path(out)
+    growing.warn_of_few_seeds(experiment)
     numeric = _own(devices, chunk, cluster)
     if cluster is not None:
         with connected(cluster, devices) as team:

@@ -15,7 +15,8 @@ from fractaljax.view.figure import FAINT, INK, blank, save
 from fractaljax.view.panel import COLOURS
 
 _SMALL, _LABEL, _TITLE = 7.5, 9.5, 10.5  # points
-_LINE = 72  # letters of a title
+_LINE, _WIDE = 72, 110  # letters of a line of the title, and of those below
+_SPACING = 1.3  # of the latter
 _BLUE, _RED, _GREY = "#2166ac", "#c0392b", "#9aa2ab"
 
 
@@ -26,16 +27,19 @@ def dots(
     title: str,
     label: str,
     marks: Mapping[str, float] | None = None,
+    under: Sequence[str] = (),
 ) -> None:
-    """A row an arm: every member, and the mean with its interval.
+    """A row an arm: every member, and the mean with its interval where members are enough for one.
 
     Args:
         values: arm -> `[K]`; what is not finite is left out.
         marks: name -> a value to be drawn across all rows.
+        under: lines of text below the picture.
     """
     names = list(values)
-    figure = blank(6.4, 0.34 * len(names) + 1.2)
+    figure = blank(6.4, 0.34 * len(names) + 1.2 + _height(under))
     figure.set_layout_engine("constrained")
+    _write(figure, under)
     axes = _axes(figure.add_subplot(), title)
     for row, name in enumerate(names):
         some = np.asarray(values[name], float)
@@ -44,8 +48,8 @@ def dots(
             continue
         shift = np.linspace(-0.16, 0.16, len(some)) if len(some) > 1 else np.zeros(1)
         axes.plot(some, row + shift, ls="", marker="o", ms=3, color=_BLUE, alpha=0.35, mew=0)
-        if len(some) > 1:
-            axes.plot(interval(some), [row, row], color=_RED, lw=1.6, solid_capstyle="butt")
+        if np.isfinite(ends := interval(some)).all():
+            axes.plot(ends, [row, row], color=_RED, lw=1.6, solid_capstyle="butt")
         axes.plot(some.mean(), row, marker="D", ms=4.5, color=_RED, mew=0)
     for number, (name, place) in enumerate((marks or {}).items()):
         axes.axvline(place, color=_GREY, lw=0.8, ls=(0, (4, 3)))
@@ -66,17 +70,24 @@ def ladder(
     label: str,
     over: str,
     logarithmic: bool,
+    under: Sequence[str] = (),
 ) -> None:
-    """What members reached against the values of `over`, a line an arm with its intervals."""
-    figure = blank(6.4, 4.0)
+    """What members reached against the values of `over`, a line an arm with its intervals.
+
+    Args:
+        values: arm -> value of `over` -> `[K]`; what is not finite is left out.
+        under: lines of text below the picture.
+    """
+    figure = blank(6.4, 4.0 + _height(under))
     figure.set_layout_engine("constrained")
+    _write(figure, under)
     axes = _axes(figure.add_subplot(), title)
     for number, (name, rungs) in enumerate(values.items()):
         colour = COLOURS[number % len(COLOURS)]
         places = sorted(rungs)
         finite = [rungs[p][np.isfinite(rungs[p])] for p in places]
         means = [some.mean() if len(some) else np.nan for some in finite]
-        ends = [interval(some) if len(some) > 1 else (np.nan, np.nan) for some in finite]
+        ends = [interval(some) for some in finite]
         axes.fill_between(places, *np.transpose(ends), color=colour, alpha=0.18, lw=0)
         axes.plot(places, means, color=colour, lw=1.3, marker="o", ms=3.5, mew=0, label=name)
         for place, some in zip(places, finite, strict=True):
@@ -163,6 +174,22 @@ def table(
             text = f"{value:g}" if isinstance(value, float | int) else str(value)
             axes.text(i + 0.95, row + 2.1, text, size=_SMALL, color=INK, ha="right", va="center")
     save(figure, path)
+
+
+def _write(figure: Any, under: Sequence[str]) -> None:
+    """Lines of text below everything."""
+    if under:
+        text = "\n".join(_folded(under))
+        figure.supxlabel(text, x=0.01, ha="left", size=_SMALL, color=FAINT, linespacing=_SPACING)
+
+
+def _height(under: Sequence[str]) -> float:
+    """Inches of those lines."""
+    return len(_folded(under)) * _SPACING * _SMALL / 72 + (0.1 if under else 0)
+
+
+def _folded(under: Sequence[str]) -> list[str]:
+    return [part for line in under for part in textwrap.wrap(line, _WIDE)]
 
 
 def _axes(axes: Any, title: str) -> Any:

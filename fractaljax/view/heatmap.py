@@ -40,7 +40,7 @@ def heatmap(
     Args:
         matrix: `[R, C]`; what is not finite is hatched.
         kind: `sequential`, or `diverging`, whose colours are symmetric about `center`.
-        low, high: an interval for each cell, said below its value where there is room.
+        low, high: an interval for each cell, said below its value where there is room, or NaN.
         sides: what rows and columns are.
     """
     if kind not in KINDS:
@@ -93,11 +93,11 @@ def _fill(
         red, green, blue, _ = image.cmap(image.norm(value))
         bright = 0.2126 * red + 0.7152 * green + 0.0722 * blue > _DARK
         colour = INK if bright else "white"
-        interval = decimals == 4 and low is not None and high is not None
+        ends = (low[i, j], high[i, j]) if low is not None and high is not None else (np.nan,)
+        interval = decimals == 4 and np.isfinite(ends).all()
         dy = -0.13 if interval else 0.0
         words = f"{value:.{decimals}f}"
         axes.text(j, i + dy, words, ha="center", va="center", size=_SMALL, color=colour)
         if interval:
-            assert low is not None and high is not None
-            words = f"[{low[i, j]:.3f}, {high[i, j]:.3f}]"
+            words = "[" + ", ".join(f"{end:.3f}" for end in ends) + "]"
             axes.text(j, i + 0.2, words, ha="center", va="center", size=5, color=colour)

@@ -32,23 +32,41 @@ def test_no_ratio_to_a_baseline_of_zero_and_no_number_without_one():
     assert np.isnan(found.mean_regret[1]).all()
 
 
-def test_of_the_same_losses_the_interval_is_a_point():
-    low, high = regret.bootstrap_regret(LOSSES, OWN)
-    np.testing.assert_allclose([low[0, 0], high[0, 0], low[1, 1], high[1, 1]], 0, atol=1e-15)
-    mean = regret.regret(LOSSES, OWN).mean_regret
-    assert (low <= mean + 1e-12).all() and (mean <= high + 1e-12).all()
+def test_of_the_same_losses_the_interval_is_a_point_and_there_is_nothing_to_test():
+    rng = np.random.default_rng(0)
+    own = rng.normal(size=(2, 8))
+    losses = own[:, None] + np.array([[0.0, 1.0], [1.0, 0.0]])[..., None] * rng.random((2, 2, 8))
+    found = regret.tests(losses, own)
+    np.testing.assert_array_equal([np.diag(found.low), np.diag(found.high)], 0)
+    assert np.isnan(np.diag(found.p_holm)).all() and (np.diag(found.p) == 1).all()
+    others = ~np.eye(2, dtype=bool)  # two cells are tested, and all their differences are positive
+    np.testing.assert_allclose(found.p[others], 2 / 2**8)
+    np.testing.assert_allclose(found.p_holm[others], 2 * 2 / 2**8)
+    mean = regret.regret(losses, own).mean_regret
+    assert (found.low <= mean + 1e-12).all() and (mean <= found.high + 1e-12).all()
 
 
-def test_intervals_cover_the_true_regret():
+def test_a_few_seeds_have_no_interval():
+    found = regret.tests(LOSSES, OWN)
+    assert np.isnan([found.low, found.high, found.p_holm]).all() and (found.pairs == 2).all()
+    losses = np.ones((1, 2, 8))
+    losses[0, 0, 3] = np.inf  # no mean, so no interval of what is left either
+    found = regret.tests(losses, np.zeros((1, 8)))
+    assert found.pairs.tolist() == [[0, 8]]
+    np.testing.assert_array_equal(found.low, [[np.nan, 1]])
+
+
+@pytest.mark.parametrize("seeds", [6, 12, 20])
+def test_intervals_cover_the_true_regret(seeds):
     rng, inside, trials = np.random.default_rng(0), 0, 200
-    for trial in range(trials):
-        common = rng.normal(0, 1.0, 20)  # of a seed, on both sides
-        own = (1.0 + common + rng.normal(0, 0.1, 20))[None]
-        losses = (1.5 + common + rng.normal(0, 0.1, 20))[None, None]
-        low, high = regret.bootstrap_regret(losses, own, resamples=400, seed=trial)
-        inside += bool(low[0, 0] <= 0.5 <= high[0, 0])
-        assert high[0, 0] - low[0, 0] < 0.3  # what seeds share cancels
-    assert 0.88 * trials < inside < 0.99 * trials
+    for _ in range(trials):
+        common = rng.normal(0, 1.0, seeds)  # of a seed, on both sides
+        own = (1.0 + common + rng.normal(0, 0.1, seeds))[None]
+        losses = (1.5 + common + rng.normal(0, 0.1, seeds))[None, None]
+        found = regret.tests(losses, own)
+        inside += bool(found.low[0, 0] <= 0.5 <= found.high[0, 0])
+        assert found.high[0, 0] - found.low[0, 0] < 0.8  # what seeds share cancels
+    assert 0.90 * trials < inside < 0.995 * trials
 
 
 @given(st.integers(0, 1000), st.integers(2, 5), st.integers(3, 12))

@@ -149,7 +149,8 @@ def test_no_regret_of_its_own_hyperparameters_whatever_the_seeds(run):
         assert float(line[line["target_arch"]]) == 0
     for line in rows(run / "transfer" / "regret_intervals.csv"):
         if line["target_arch"] == line["source_arch"]:
-            assert float(line["low_95"]) == float(line["high_95"]) == 0
+            assert float(line["mean_regret"]) == 0 and float(line["p"]) == 1
+        assert (line["pairs"], line["low_95"], line["high_95"]) == ("3", "nan", "nan")  # of three
 
 
 def test_a_winner_is_chosen_by_validation_loss_the_first_of_equals():
