@@ -56,7 +56,6 @@ def check(role: str, name: str) -> None:
     spec = with_part(role, name)
     refuses_unknown(spec)
     every_axis_traces(spec, role)
-    axes_train_as_settings(spec, role)
     state_is_stable(spec)
     if role not in (*GROWING, "metric"):  # one reads a training; the others are slow to compile
         alone = by_themselves(spec)
@@ -65,6 +64,7 @@ def check(role: str, name: str) -> None:
     if role in DRAWING:
         draws_are_the_seeds(spec)
     neighbours_do_not_matter(spec)
+    axes_train_as_settings(spec, role)
 
 
 def check_together(spec: Spec) -> None:
@@ -263,14 +263,15 @@ def axes_train_as_settings(spec: Spec, role: str | None = None) -> None:
 
 
 def _settable(spec: Spec) -> dict[str, float]:
-    """The paths that may be axes and a value for each with which something happens, in float64's
-    digits; without those that a Spec does not take beside the others."""
+    """The paths that may be axes and a value for each, which float32 has to round and with which
+    something happens; without those that a Spec does not take beside the others."""
     found: dict[str, float] = {}
-    for path, value in _axes(spec).items():
-        value = value or 0.3
-        with contextlib.suppress(FractaljaxError):
-            spec.updated(found | {path: value})
-            found[path] = value
+    for path, default in _axes(spec).items():
+        for value in (0.9137 * (default or 0.3), default or 0.3):
+            with contextlib.suppress(FractaljaxError):
+                spec.updated(found | {path: value})
+                found[path] = value
+                break
     return found
 
 

@@ -66,25 +66,21 @@ class Memory:
     """
 
     def __init__(self, spec: Spec, window: Window):
-        self._spec, self._window = spec, window
+        self.window, self._spec = window, spec
         self._numeric: dict[str, Any] = {}
         self._arrays: dict[str, np.ndarray] = {}
         self._done = np.zeros(window.grid, bool)
-
-    @property
-    def window(self) -> Window:
-        return self._window
 
     def begun(self) -> None:
         return None
 
     def begin(self, readings: Mapping[str, Reading], numeric: dict[str, Any]) -> dict[str, Any]:
         self._numeric = numeric
-        self._arrays = {name: r.empty(self._window.grid) for name, r in readings.items()}
+        self._arrays = {name: r.empty(self.window.grid) for name, r in readings.items()}
         return numeric
 
     def pending(self) -> Iterator[tuple[int, Tile]]:
-        yield from enumerate(self._window.tiles(self._numeric["tile"]))
+        yield from enumerate(self.window.tiles(self._numeric["tile"]))
 
     def write(self, index: int, tile: Tile, readings: Mapping[str, np.ndarray]) -> None:
         for name, values in readings.items():
@@ -98,10 +94,10 @@ class Memory:
         return int(self._done.size - self._done.sum())
 
     def finish(self, run: dict[str, Any]) -> Field:
-        arrays = {k: v.reshape(*self._window.shape, *v.shape[2:]) for k, v in self._arrays.items()}
-        done = self._done.reshape(self._window.shape)
-        made = provenance(self._spec, self._window, self._numeric, [run])
-        return Field(self._spec, self._window, arrays, done, made)
+        arrays = {k: v.reshape(*self.window.shape, *v.shape[2:]) for k, v in self._arrays.items()}
+        done = self._done.reshape(self.window.shape)
+        made = provenance(self._spec, self.window, self._numeric, [run])
+        return Field(self._spec, self.window, arrays, done, made)
 
 
 def fill_value(dtype: str) -> Any:

@@ -14,8 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-Number = int | float
-
 
 @jax.tree_util.register_pytree_node_class
 class Scalar:
@@ -60,6 +58,12 @@ class Scalar:
     def __neg__(self) -> "Scalar":
         return self._made(operator.neg)
 
+    def __pos__(self) -> "Scalar":
+        return self
+
+    def __divmod__(self, other: Any) -> tuple[Any, Any]:
+        return self // other, self % other
+
     def __abs__(self) -> "Scalar":
         return self._made(operator.abs)
 
@@ -80,7 +84,7 @@ def _binary(function: Callable[[Any, Any], Any], swapped: bool) -> Callable[[Sca
     """The method of `Scalar` that applies a function of two numbers."""
 
     def method(self: Scalar, other: Any) -> Any:
-        if isinstance(other, Scalar | Number):
+        if isinstance(other, Scalar) or _is_number(other):
             with jax.enable_x64(True):
                 theirs = other.exact if isinstance(other, Scalar) else np.float64(other)
                 found = function(theirs, self.exact) if swapped else function(self.exact, theirs)
@@ -89,6 +93,15 @@ def _binary(function: Callable[[Any, Any], Any], swapped: bool) -> Callable[[Sca
         return function(other, mine) if swapped else function(mine, other)
 
     return method
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a Python float and this make another float64: Python's numbers, and single ones of
+    numpy but for narrower floats."""
+    if isinstance(value, int | float):
+        return True
+    single = isinstance(value, np.ndarray | np.generic) and value.ndim == 0
+    return single and (value.dtype.kind in "biu" or value.dtype == np.float64)
 
 
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):

@@ -92,10 +92,10 @@ def bench(arguments: argparse.Namespace) -> int:
     best = max(rates, key=lambda choice: rates[choice])
     device = mesh.devices.flat[0]
     print(f"{name}, {spec.dtype}, {mesh.size} x {device.platform} ({device.device_kind})")
-    print(f"{'kernel':>6} {'chunk':>6} {'network-steps/s':>16} {'pixels/s':>10}")
+    print(f"{'kernel':>9} {'chunk':>6} {'network-steps/s':>16} {'pixels/s':>10}")
     for choice, rate in rates.items():
         mark = "  <- kept" if choice == best else ""
-        row = f"{choice.kernel:>6} {choice.chunk:>6}"
+        row = f"{choice.kernel:>9} {choice.chunk:>6}"
         print(f"{row} {rate:>16,.0f} {rate / spec.steps:>10,.0f}{mark}")
     return 0
 

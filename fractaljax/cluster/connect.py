@@ -1,8 +1,12 @@
 """Making a cluster, or joining one that runs; the `Team` is what work is dealt to."""
 
 import contextlib
+import importlib
 import logging
 import shutil
+import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,6 +21,7 @@ LOOPBACK = "127.0.0.1"
 LOOK_S = 1.0  # between two looks at which workers there are
 ANSWER_S = 15.0  # that a scheduler may take to answer
 NOBODY_S = 30.0  # until work ends of which all workers are left out: others may be on their way
+JOBQUEUE = "dask_jobqueue"
 NEEDED = "the extra `cluster`: pip install 'fractaljax[cluster]'"
 
 
@@ -181,10 +186,7 @@ def slurm(resources: Mapping[str, float]) -> Any:
     Raises:
         FractaljaxError: that configuration is missing, or asks for what is not done here.
     """
-    try:
-        from dask_jobqueue.slurm import SLURMCluster
-    except ImportError:
-        raise FractaljaxError(f"cluster slurm needs {NEEDED}") from None
+    SLURMCluster = _jobqueue().SLURMCluster
     import dask.config as settings
 
     if shutil.which("sbatch") is None:
@@ -214,6 +216,21 @@ def slurm(resources: Mapping[str, float]) -> Any:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise FractaljaxError(f"cluster slurm: {str(error).splitlines()[0]}") from None
+
+
+def _jobqueue() -> Any:
+    """dask_jobqueue, without its handler of SIGINT: 0.9.0 sets one for the whole process when it is
+    imported, by which Ctrl-C ends with status 0."""
+    if threading.current_thread() is not threading.main_thread() and JOBQUEUE not in sys.modules:
+        raise FractaljaxError("cluster slurm: connect from the main thread first, not from another")
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        return importlib.import_module(JOBQUEUE)
+    except ImportError:
+        raise FractaljaxError(f"cluster slurm needs {NEEDED}") from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupt)
 
 
 def _distributed() -> Any:

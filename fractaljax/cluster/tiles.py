@@ -14,7 +14,7 @@ from fractaljax.cluster import shared
 from fractaljax.cluster.connect import Team
 from fractaljax.cluster.deal import Busy, Piece, ask, deal
 from fractaljax.cluster.fitness import Unfit, check_backend
-from fractaljax.engine import coordinates, plan, program
+from fractaljax.engine import coordinates, order, plan, program
 from fractaljax.engine import scan as engine
 from fractaljax.engine.native import build
 from fractaljax.field import Field
@@ -179,7 +179,7 @@ def _train(job: Job, index: int, copy: bool) -> Receipt | Busy:
 def _check_fit(numeric: Mapping[str, Any], backend: str) -> None:
     """Raises where this worker lacks what the scan is trained by."""
     check_backend(backend, numeric["backend"])
-    if numeric.get("kernel") == program.NATIVE and (why := build.missing()):
+    if numeric.get("kernel") == order.NATIVE and (why := build.missing()):
         raise Unfit(f"the scan is trained by kernel=native: {why}")
 
 

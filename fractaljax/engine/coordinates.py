@@ -3,8 +3,8 @@
 They are exact (`samples`), unless numbers are to come out as published: with `draws: legacy` an
 `Axis` has those of the installed JAX's `jnp.logspace` or `jnp.linspace` in float64 on the CPU, as
 the notebook has. These differ in the last bits between versions of JAX, and at a fractal edge the
-last bit of a rate decides, so their rule names the version. A `Lattice`, a `log1m` axis and a
-single sample are exact: the notebook has none.
+last bit of a rate decides, so their rule names the version. A `Lattice`, a `log1m` axis, a seed and
+a single sample are exact: the notebook has none.
 """
 
 import math
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fractaljax.axis import EXACT, Axis, Lattice
-from fractaljax.spec import Spec
+from fractaljax.spec import Spec, is_seed
 from fractaljax.window import Window
 
 
@@ -29,6 +29,8 @@ def begun(spec: Spec, window: Window) -> Window:
 
 def _published(axis: Axis | Lattice) -> Axis | Lattice:
     if isinstance(axis, Lattice) or axis.scale == "log1m" or axis.n == 1 or axis.rule != EXACT:
+        return axis
+    if is_seed(axis.path):  # `linspace` misses whole numbers
         return axis
     name, ends = "linspace", (axis.min, axis.max)
     if axis.scale == "log":  # the C library's log10, as in the reference arrays; numpy has another

@@ -14,11 +14,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, Sharding
 
+from fractaljax.engine.order import KERNELS, begun_with
 from fractaljax.errors import FractaljaxError
 from fractaljax.types import Tree
 from fractaljax.window import Tile, Window
 
-AGREED = ("chunk", "tile")  # of the numeric setting: what shapes a program
+AGREED = ("chunk", "tile", "kernel")  # of the numeric setting: what makes a program
+LONGEST = 256  # bytes of the rule of coordinates
 END = -1  # instead of the index of a tile
 
 
@@ -75,7 +77,7 @@ def collected(tree: Tree) -> Tree:
 
 
 def agreed(begin: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The numeric setting that `begin` answers with, with the chunk and the tile of process 0,
+    """The numeric setting that `begin` answers with, with the chunk, tile and kernel of process 0,
     whose store may know them; where `begin` raises, all processes do."""
     if not several():
         return begin()
@@ -84,13 +86,14 @@ def agreed(begin: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         numeric = begin()
     except FractaljaxError as error:  # raised once the others know
         refusal = error
-    own = np.array([numeric.get(name, 0) for name in AGREED])
-    told = dict(zip(AGREED, map(int, multihost_utils.broadcast_one_to_all(own)), strict=True))
+    kernel = KERNELS.index(begun_with(numeric))
+    own = np.array([numeric.get("chunk", 0), numeric.get("tile", 0), kernel])
+    chunk, tile, kernel = map(int, multihost_utils.broadcast_one_to_all(own))
     if refusal:
         raise refusal
-    if not told["chunk"]:
+    if not chunk:
         raise FractaljaxError("process 0 of this job refused the scan, and says why")
-    return numeric | told
+    return numeric | dict(zip(AGREED, (chunk, tile, KERNELS[kernel]), strict=True))
 
 
 def same(window: Window) -> Window:
@@ -99,9 +102,13 @@ def same(window: Window) -> Window:
     if not several():
         return window
     words = [axis.points().view(np.uint32) for axis in window.axes]  # float64 may not travel
-    told = multihost_utils.broadcast_one_to_all(words)
-    arrays = [np.asarray(line, np.uint32).view(np.float64) for line in told]
-    return Window(*(a.keeping(v, a.rule) for a, v in zip(window.axes, arrays, strict=True)))
+    rules = [np.frombuffer(a.rule.encode().ljust(LONGEST), np.uint8) for a in window.axes]
+    told = multihost_utils.broadcast_one_to_all((words, rules))
+    axes = []
+    for axis, line, rule in zip(window.axes, *told, strict=True):
+        values = np.asarray(line, np.uint32).view(np.float64)
+        axes.append(axis.keeping(values, np.asarray(rule, np.uint8).tobytes().decode().rstrip()))
+    return Window(*axes)
 
 
 def led(pending: Iterator[tuple[int, Tile]]) -> Iterator[tuple[int, Tile]]:

@@ -1,7 +1,9 @@
 """The values of a point, on their way from the host into a program.
 
 They travel in the Spec's dtype. float32 holds 24 bits of a number: there a float64 travels as a sum
-of three, and arrives as a `Scalar`. A seed has up to 32 bits: it travels as two numbers of 16.
+of three, and arrives as a `Scalar`. Below 1e-23 the last of them are less than float32's normal
+numbers, and up to 29 of the 53 bits are lost. A seed has up to 32 bits: it travels as two numbers
+of 16.
 """
 
 from collections.abc import Mapping, Sequence

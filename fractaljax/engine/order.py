@@ -7,8 +7,9 @@ takes it.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from typing import Any
 
 from fractaljax.engine.hparams import Hparams
 from fractaljax.engine.streams import shared_draws
@@ -16,7 +17,7 @@ from fractaljax.pair import Course, trainings
 from fractaljax.spec import Spec, build
 from fractaljax.types import Array, Model, Tree
 
-XLA, NATIVE, PUBLISHED = "xla", "native", "published"
+XLA, NATIVE, PUBLISHED = KERNELS = "xla", "native", "published"
 # who takes the steps: a compiled JAX program, a kernel of ours, or the former in published order
 _PUBLISHED: ContextVar[bool] = ContextVar("_PUBLISHED", default=False)
 
@@ -24,6 +25,12 @@ _PUBLISHED: ContextVar[bool] = ContextVar("_PUBLISHED", default=False)
 def published(spec: Course) -> bool:
     """Whether numbers are to come out as published, which takes the published order of sums."""
     return spec.draws == "legacy" and spec.dtype == "float64"
+
+
+def begun_with(result: Mapping[str, Any]) -> str:
+    """The kernel of a result by its numeric setting or its provenance; there was a time without
+    another than `xla`, when results did not say it."""
+    return result.get("kernel", XLA)
 
 
 def automatic(spec: Course) -> str:

@@ -22,7 +22,7 @@ from jax.sharding import Mesh
 
 from fractaljax.engine import compiled, order, program, wisdom
 from fractaljax.engine.native import build, lanes
-from fractaljax.engine.order import NATIVE, PUBLISHED, XLA
+from fractaljax.engine.order import KERNELS, NATIVE, PUBLISHED, XLA
 from fractaljax.engine.program import PIXELS
 from fractaljax.engine.streams import shared_draws
 from fractaljax.errors import FractaljaxError, unknown
@@ -40,7 +40,6 @@ SAMPLE_ROUNDS = 4
 CPU_TILE, ACCELERATOR_TILE, MAX_TILES = 64, 512, 16_384
 COHORT_CHUNKS, ACCELERATOR_COHORT = (2, 8), 8  # of members that end one by one
 MAX_CHUNK = 2**24  # more networks than any device holds
-KERNELS = (XLA, NATIVE, PUBLISHED)
 
 
 class Numeric(NamedTuple):
@@ -132,7 +131,7 @@ def no_native(spec: Course, names: tuple[str, ...], backend: str) -> str | None:
 
 def agree(begun: dict[str, Any], asked: Numeric) -> dict[str, Any]:
     """The numeric setting a store was begun with; raises when something else was pinned."""
-    begun = {"kernel": XLA, **begun}  # of a time when there was no other
+    begun = {**begun, "kernel": order.begun_with(begun)}
     for name, value in asked._asdict().items():
         # a chunk that had to shrink is as good as the one that was asked for in the first place
         if value is not None and value not in (begun[name], begun.get(f"first_{name}")):
@@ -244,7 +243,7 @@ def candidates(
     through_jax = kernel if kernel in (XLA, PUBLISHED) else order.automatic(spec)
     if device.platform == "cpu":
         found = [] if kernel == NATIVE else _cpu_candidates(spec, share, through_jax)
-        # the published numbers come out in XLA's order of sums alone
+        # published numbers come out in the order of sums of JAX programs alone
         automatic = kernel is None and not order.published(spec)
         if kernel == NATIVE or (automatic and not no_native(spec, names, "cpu")):
             try:

@@ -77,11 +77,11 @@ def scan(
     mesh = plan.mesh() if mesh is None else mesh
     hosts.check(mesh, chunk)
     ledger = Memory(spec, window) if store is None else store
-    if hosts.several() and kernel is None:
-        kernel = order.automatic(spec)  # every process would choose for itself
     asked = plan.Numeric(chunk, tile, mesh.devices.flat[0].platform, kernel)
     numeric = hosts.agreed(lambda: _begin(spec, window, names, mesh, asked, ledger))
     window = hosts.same(ledger.window)  # from here on with the coordinates of the result
+    if isinstance(ledger, Memory):
+        ledger.window = window
     started, clock, pixels, taken = now(), time.perf_counter(), 0, 0
     try:
         for index, part in hosts.led(ledger.pending()):
@@ -157,6 +157,8 @@ def _begin(
 ) -> dict[str, Any]:
     """The numeric setting, as the ledger was begun with or as it is begun now."""
     begun = ledger.begun()
+    if begun is None and hosts.several() and asked.kernel is None:  # else each would measure
+        asked = asked._replace(kernel=order.automatic(spec))
     numeric = (
         plan.settle(spec, window, names, mesh, asked) if begun is None else plan.agree(begun, asked)
     )
@@ -178,7 +180,7 @@ def _train(
     capacity = math.prod(window.tile_shape(numeric["tile"]))
     while True:
         try:
-            chunk, kernel = numeric["chunk"], numeric.get("kernel", order.XLA)
+            chunk, kernel = numeric["chunk"], order.begun_with(numeric)
             tiles = program.compile_tile(spec, names, capacity, chunk, mesh, kernel)
             return tiles.run(points), numeric
         except (jax.errors.JaxRuntimeError, MemoryError) as error:

@@ -287,7 +287,10 @@ def _numeric(folder: Path) -> dict[str, Any] | None:
         if isinstance(found, Mapping) and isinstance(found.get("chunk"), int):
             kernel = str(found.get("kernel", "xla"))  # there was a time without another
             made = {"chunk": found["chunk"], "kernel": kernel, "backend": str(found.get("backend"))}
-            return made | {"coordinates": str(found.get("coordinates", earlier.RULE))}
+            rule = str(found.get("coordinates", earlier.RULE))
+            if rule not in (EXACT, earlier.RULE):
+                raise FractaljaxError(f"{folder}: its coordinates are '{rule}', of a newer version")
+            return made | {"coordinates": rule}
     return None
 
 

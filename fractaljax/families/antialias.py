@@ -11,7 +11,7 @@ import numpy as np
 
 from fractaljax.analysis import edges
 from fractaljax.axis import Axis, Lattice
-from fractaljax.engine import plan
+from fractaljax.engine import order, plan
 from fractaljax.engine.scan import Progress
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import fractal
@@ -66,7 +66,7 @@ def supersample(
             store=store,
             # law 3: the same last bits
             chunk=field.provenance["chunk"] if same else None,
-            kernel=field.provenance.get("kernel") if same else None,
+            kernel=order.begun_with(field.provenance) if same else None,
             devices=devices,
             known=known,
             on_tile=on_tile,

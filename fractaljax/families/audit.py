@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fractaljax.analysis import edges
-from fractaljax.engine.order import XLA
+from fractaljax.engine import order
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import outcomes
 from fractaljax.families.fractal import prepare
@@ -92,12 +92,12 @@ def _train_again(
     spec, paths = levels[0].spec, [axis.path for axis in levels[0].window.axes]
     for name, dtype in (("ulp", spec.dtype), ("other", OTHER[spec.dtype])):
         prepare(dtype)
-        made = {"kernel": XLA, **levels[0].provenance} if dtype == spec.dtype else {}
+        made = levels[0].provenance if dtype == spec.dtype else {}
         trainer = Trainer(
             spec.updated({"dtype": dtype}),
             paths,
             chunk=made.get("chunk"),
-            kernel=made.get("kernel"),
+            kernel=order.begun_with(made) if made else None,
             devices=devices,
         )
         for points, outcome in samples:

@@ -20,7 +20,7 @@ from fractaljax.analysis import edges, null
 from fractaljax.analysis import uncertainty as pairs
 from fractaljax.analysis.dimension import Dimension
 from fractaljax.axis import Axis, Lattice
-from fractaljax.engine.order import XLA
+from fractaljax.engine import order
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import outcomes
 from fractaljax.families.points import Trainer
@@ -157,7 +157,7 @@ def _trainer(levels: Sequence[Field], devices: int | None) -> Trainer:
         spec,
         [axis.path for axis in axes],
         chunk=levels[0].provenance.get("chunk"),
-        kernel=levels[0].provenance.get("kernel", XLA),
+        kernel=order.begun_with(levels[0].provenance),
         devices=devices,
     )
 

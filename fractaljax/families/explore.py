@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fractaljax.engine import plan, scan, streams
+from fractaljax.engine import order, plan, scan, streams
 from fractaljax.errors import FractaljaxError
 from fractaljax.families.points import Trainer
 from fractaljax.spec import Part, Spec
@@ -142,8 +142,17 @@ class Training:
             fold = Part("history", every=math.ceil(self.spec.steps / CURVE_VALUES))
             spec = dataclasses.replace(self.spec, fold=(fold,))
             self._curve = Trainer(
-                spec, self.paths, chunk=self.numeric["chunk"], capacity=CURVE_CAPACITY
+                spec,
+                self.paths,
+                chunk=self.numeric["chunk"],
+                kernel=self._jax_kernel(),
+                capacity=CURVE_CAPACITY,
             )
+
+    def _jax_kernel(self) -> str | None:
+        """That of the map, whose order of sums a curve takes; the native one keeps no history."""
+        kernel = order.begun_with(self.numeric)
+        return None if kernel == order.NATIVE else kernel
 
     def slices(self, points: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         """Trains points `[P, 2]` (native units) in their order, and gives the readings of some of

@@ -242,7 +242,7 @@ def run(
     for number, batch in enumerate(job.batches, 1):
         origins.check_folder(table.path, [batch.course], origins.ANEW)  # every program reads again
         numeric = table.numeric(batch.settings, settled(job, batch, mesh))
-        chunk, kernel = numeric["chunk"], numeric.get("kernel", order.XLA)
+        chunk, kernel = numeric["chunk"], order.begun_with(numeric)
         capacity = capacity_of(batch, chunk, mesh)
         for waiting, seen in _claimed(job, batch, table, capacity):
             done += seen - len(waiting)

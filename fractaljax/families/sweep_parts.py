@@ -142,7 +142,7 @@ def _settle(folder: Path, job: Job, batch: Batch, backend: str | None, copy: boo
     own = mesh.devices.flat[0].platform
     wanted = {**family.settled(job, batch, mesh), "backend": own}
     numeric = _table(folder, job, batch).numeric(batch.settings, wanted)
-    chunk, kernel = numeric["chunk"], numeric.get("kernel", order.XLA)
+    chunk, kernel = numeric["chunk"], order.begun_with(numeric)
     check_backend(own, backend or numeric.get("backend", own))
     return Size(chunk, family.capacity_of(batch, chunk, mesh), own, kernel)
 

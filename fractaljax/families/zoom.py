@@ -19,8 +19,7 @@ from fractaljax import config
 from fractaljax.axis import EXACT, Axis, Lattice
 from fractaljax.cluster import Cluster, Team, connected
 from fractaljax.config.files import named_files
-from fractaljax.engine import hosts
-from fractaljax.engine.program import XLA
+from fractaljax.engine import hosts, order
 from fractaljax.engine.scan import Known, Progress
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import fractal
@@ -188,7 +187,7 @@ def run(
                 cluster=team,
             )
             chunk, before = field.provenance["chunk"], field
-            kernel = field.provenance.get("kernel", XLA)
+            kernel = order.begun_with(field.provenance)
             if on_level:
                 on_level(level, field)
     return open_zoom(path)
@@ -239,14 +238,16 @@ def floor_level(plan: Plan) -> int:
     return level
 
 
-def shared(before: Field, window: Window, chunk: int | None, kernel: str | None = XLA) -> Known:
+def shared(
+    before: Field, window: Window, chunk: int | None, kernel: str | None = order.XLA
+) -> Known:
     """Pixels of a window that are samples of a Field, bit for bit, with what they read there."""
     places = [_places(a, b) for a, b in zip(before.window.axes, window.axes, strict=True)]
     (columns, same_x), (rows, same_y) = places[0], (places[1:] or [(np.zeros(1, int), [True])])[0]
     flat = window.y is None
     # another chunk or kernel reads other last bits, and a chunk that shrank on the way is two
     made = before.provenance
-    agrees = (made["chunk"], made.get("kernel", XLA)) == (chunk, kernel)
+    agrees = (made["chunk"], order.begun_with(made)) == (chunk, kernel)
     agrees &= "first_chunk" not in made
 
     def known(tile: Tile) -> tuple[np.ndarray, dict[str, np.ndarray]]:

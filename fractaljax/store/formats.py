@@ -2,8 +2,8 @@
 
 Fields and zooms have it in their JSON, files of runs in their metadata, and YAML files in a comment
 below their first line; one without that line is of format 1. A number is raised when an older
-reader could not read what is written now; the reader of the older one stays, and so do its stores
-in `tests/data/stores`.
+version could not read what is written now, or would go on with it wrongly; the reader of the older
+number stays, and so do its stores in `tests/data/stores`.
 """
 
 import re

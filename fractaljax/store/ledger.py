@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -214,8 +215,7 @@ class Store:
 
     def write(self, index: int, tile: Tile, readings: Mapping[str, np.ndarray]) -> None:
         with on_disk(self.path):
-            if not (self.path / "field" / "zarr.json").exists():  # moved away or removed meanwhile
-                raise FractaljaxError(f"{self.path}: its field is gone, and what was finished too")
+            self._check_there()
             writes = [
                 self._arrays[name][tile.rows, tile.columns].write(values)
                 for name, values in readings.items()
@@ -223,6 +223,9 @@ class Store:
             for future in writes:
                 future.result()
             self._mark(index).write(1).result()
+            if not self._is_there():  # it went while this was written, which made it again
+                shutil.rmtree(self.path / "field", ignore_errors=True)
+            self._check_there()
         self._done[index] = True
 
     def renew(self, numeric: dict[str, Any]) -> None:
@@ -242,9 +245,18 @@ class Store:
         """Ends all claims and keeps the record of a run; no tile is claimed or written after."""
         with on_disk(self.path):
             # a run that trained nothing is told only where the one that did was killed before
-            if run["pixels"] or run.get("known") or not records.runs(self.path):
+            news = run["pixels"] or run.get("known") or not records.runs(self.path)
+            if news and self._is_there():
                 records.add_run(self.path, run)
             self._claims.close()
+
+    def _is_there(self) -> bool:
+        return (self.path / "field" / "zarr.json").exists()
+
+    def _check_there(self) -> None:
+        """Raises where the field was moved away or removed meanwhile."""
+        if not self._is_there():
+            raise FractaljaxError(f"{self.path}: its field is gone, and what was finished too")
 
     def _attributes(
         self, readings: Mapping[str, Reading], numeric: dict[str, Any]

@@ -12,7 +12,7 @@ from fractaljax.errors import FractaljaxError
 from fractaljax.store import disk, formats
 
 log = logging.getLogger("fractaljax")
-FORMAT = 1  # of the whole layout; raised when an older reader could not read it
+FORMAT = 2  # of the whole layout; raised when an older version could not read it or go on with it
 
 
 def read(path: Path) -> dict[str, Any]:

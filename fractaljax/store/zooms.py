@@ -75,7 +75,7 @@ def write_plan(path: str | Path, plan: Mapping[str, Any]) -> None:
 def _differing(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """How two plans differ, but for their levels."""
     same = {"levels": asked["levels"], "format": FORMAT, "settings": asked["settings"]}
-    same["coordinates"] = asked["coordinates"]
+    same |= {} if "coordinates" in found else {"coordinates": asked["coordinates"]}
     settings = config.compared(found["settings"], asked["settings"])
     return [*config.differences({**found, **same}, asked), *(f"settings.{s}" for s in settings)]
 

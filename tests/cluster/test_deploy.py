@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import tomllib
 from pathlib import Path
 
 import dask
-import dask_jobqueue  # noqa: F401 (brings the defaults of its settings)
 import pytest
 import yaml
 from distributed.cli import dask_scheduler, dask_worker
@@ -21,6 +21,7 @@ from fractaljax.cluster import connect
 from fractaljax.cluster.address import place, resources
 from fractaljax.errors import FractaljaxError
 
+connect._jobqueue()  # brings the defaults of its settings
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SBATCH = DEPLOY / "slurm" / "scan.sbatch"
 PARSERS = {"scheduler": dask_scheduler.main, "worker": dask_worker.main}
@@ -186,6 +187,30 @@ def sbatch(tmp_path, monkeypatch):
     (tmp_path / "sbatch").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+def test_an_interrupt_stays_one_after_the_jobs_of_slurm_are_imported():
+    """dask-jobqueue 0.9.0 has Ctrl-C end its process with status 0 (`findings/`)."""
+    code = """
+import signal, threading
+from fractaljax.cluster import connect
+from fractaljax.errors import FractaljaxError
+
+def refused():
+    try:
+        connect.slurm({})
+    except FractaljaxError as error:
+        print(error)
+
+thread = threading.Thread(target=refused)
+thread.start()
+thread.join()
+connect._jobqueue()
+signal.raise_signal(signal.SIGINT)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGINT and done.stderr.endswith("KeyboardInterrupt\n")
+    assert done.stdout.startswith("cluster slurm: connect from the main thread first")
 
 
 def test_slurm_writes_a_job_of_one_worker(sbatch):

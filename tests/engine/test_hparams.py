@@ -39,6 +39,15 @@ def test_a_seed_as_an_axis_is_the_seed_as_a_setting(name, dtype):
         assert np.allclose(alone(np.array([[0.1]]))["measure"], value, rtol=1e-4), seed
 
 
+@pytest.mark.parametrize(("low", "n"), [(1, 6), (2**31, 7), (2**32 - 40, 40)])
+def test_a_seed_is_an_axis_beside_the_published_draws(low, n):
+    """`jnp.linspace` from 1 to 6 misses whole numbers."""
+    prepare("float64")
+    spec = fj.Spec(model=fj.Part("mlp", width=3), steps=2, dtype="float64", draws="legacy")
+    window = fj.Window(fj.Axis("seed", low, low + n - 1, n, "linear"))
+    assert fj.scan(spec, window, chunk=4).x.tolist() == list(range(low, low + n))
+
+
 def test_members_of_neighbouring_seeds_are_different_networks():
     """Of a cohort in float32, where both seeds are the same number."""
     prepare("float32")

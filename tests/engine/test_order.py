@@ -1,5 +1,7 @@
 """The kernel that takes sums in the published order: when it is taken, and what keeps it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,8 @@ from fractaljax.engine import order, plan
 from fractaljax.engine.order import PUBLISHED, XLA
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import sweep
+from fractaljax.families.antialias import supersample
+from fractaljax.families.explore import Training
 from fractaljax.families.fractal import prepare
 from fractaljax.store.table import Table
 
@@ -85,7 +89,21 @@ def test_a_result_keeps_the_order_it_was_begun_with(tmp_path):
     np.testing.assert_array_equal(continued["history"], old["history"])
 
 
-def test_every_way_to_train_takes_it(tmp_path):
+def test_a_result_from_before_there_was_another_order_keeps_its_own(tmp_path):
+    """Where pixels are added to it: between others, and one by one in the explorer."""
+    spec = deep()
+    old = fj.scan(spec, WINDOW, chunk=4, kernel=XLA)
+    provenance = {k: v for k, v in old.provenance.items() if k != "kernel"}
+    old = dataclasses.replace(old, provenance=provenance)
+    fine = supersample(old, 3, store=tmp_path / "fine", adaptive=False)
+    assert fine.provenance["kernel"] == XLA
+    training = Training(spec, WINDOW, {"chunk": 4, "kernel": XLA, "backend": "cpu"})
+    training.compile()
+    training.compile_curve()
+    assert training._curve.kernel == XLA
+
+
+def test_scans_trainers_and_train_take_it(tmp_path):
     import jax
 
     from fractaljax.engine.streams import generator, shared_draws

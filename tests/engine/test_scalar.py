@@ -71,6 +71,11 @@ FUNCTIONS = {
     "loop": lambda b: lax.fori_loop(0, 3, lambda i, y: y * (1 - b), X),
     "gradient": lambda b: jax.grad(lambda y: jnp.sum((1 - b) * y))(X),
     "cosine": lambda b: jnp.cos(b),
+    "whole numbers of numpy": lambda b: (1 - b / np.int64(1) * np.prod((1, 1))) * X,
+    "a single number": lambda b: (1 - np.array(1.0) * b) * X,
+    "narrow numbers": lambda b: (1 - b * np.float32(1)) * X,
+    "plus": lambda b: (1 - +b) * X,
+    "divmod": lambda b: sum(divmod(b, 0.3)) * X,
     "sum of two": lambda b: (b + b * b - b) * X,
 }
 
