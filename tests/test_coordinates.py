@@ -356,7 +356,10 @@ def test_a_reading_cannot_have_the_name_of_the_coordinates(tmp_path):
 # results of earlier versions
 
 
-@pytest.mark.parametrize("version", sorted(p.name for p in STORES.iterdir()))
+EARLIER = sorted(p.name for p in STORES.iterdir() if p.name < "2026-11-29")
+
+
+@pytest.mark.parametrize("version", EARLIER)
 @pytest.mark.parametrize("kind", ["scan", "line"])
 def test_a_store_without_coordinates_has_those_it_was_begun_with(version, kind):
     if not (STORES / version / kind).exists():

@@ -129,10 +129,10 @@ def test_a_sweep_begun_before_an_argument_is_swept_over_it(tmp_path):
     assert sorted(found.values("optimizer.momentum")) == [0.0] * 4 + [0.5] * 4
 
 
-GROWN = [pair for pair in ALL if pair[1] == "growth"]
+UNTESTED = [pair for pair in ALL if pair[1] == "growth" and pair[0] < "2026-11-29"]
 
 
-@pytest.mark.parametrize("store", GROWN, indirect=True, ids="/".join)
+@pytest.mark.parametrize("store", UNTESTED, indirect=True, ids="/".join)
 def test_verdicts_that_were_said_of_too_few_seeds_are_taken_back(store):
     """Two seeds: earlier versions said `refuted` where both arms have the same accuracies."""
     _, folder, _ = store
@@ -176,7 +176,7 @@ def test_a_newer_format_is_refused_in_one_line_and_left_alone(store):
     kind, folder, _ = store
     renumber(folder, kind, 7)
     before = trained(folder)
-    line = r"was written by a newer fractaljax \(format 7; this one reads 1\)$"
+    line = r"was written by a newer fractaljax \(format 7; this one reads 1(?: to \d)?\)$"
     with pytest.raises(FractaljaxError, match=line):
         golden.KINDS[kind][1](folder)
     asked = folder / "search" if kind == "study" else folder
@@ -191,7 +191,7 @@ def test_what_is_written_today_says_its_format(tmp_path, kind):
     """The number stands where `renumber` finds it."""
     golden.KINDS[kind][0](tmp_path / "store")
     assert not [path for path in tmp_path.rglob("*.yaml") if path.name != "spec.yaml"]
-    renumber(tmp_path / "store", kind, 2)
+    renumber(tmp_path / "store", kind, 7)
     with pytest.raises(FractaljaxError, match="newer fractaljax"):
         fj.open(tmp_path / "store")
 

@@ -105,6 +105,8 @@ def verdicts(tests: Sequence[Tested], *, unit: str = "pair", what: str = "claim"
     Args:
         unit, what: the words for a pair and for a claim.
     """
+    if not tests:
+        return []
     reach = [smallest_p(t.differ) <= LEVEL for t in tests]
     family = [i for i, there in enumerate(reach) if there]
     p_holm = np.full(len(tests), np.nan)

@@ -1,7 +1,6 @@
 """Making a cluster, or joining one that runs; the `Team` is what work is dealt to."""
 
 import contextlib
-import importlib
 import logging
 import shutil
 import signal
@@ -21,7 +20,6 @@ LOOPBACK = "127.0.0.1"
 LOOK_S = 1.0  # between two looks at which workers there are
 ANSWER_S = 15.0  # that a scheduler may take to answer
 NOBODY_S = 30.0  # until work ends of which all workers are left out: others may be on their way
-JOBQUEUE = "dask_jobqueue"
 NEEDED = "the extra `cluster`: pip install 'fractaljax[cluster]'"
 
 
@@ -221,16 +219,18 @@ def slurm(resources: Mapping[str, float]) -> Any:
 def _jobqueue() -> Any:
     """dask_jobqueue, without its handler of SIGINT: 0.9.0 sets one for the whole process when it is
     imported, by which Ctrl-C ends with status 0."""
-    if threading.current_thread() is not threading.main_thread() and JOBQUEUE not in sys.modules:
+    elsewhere = threading.current_thread() is not threading.main_thread()
+    if elsewhere and "dask_jobqueue" not in sys.modules:
         raise FractaljaxError("cluster slurm: connect from the main thread first, not from another")
     interrupt = signal.getsignal(signal.SIGINT)
     try:
-        return importlib.import_module(JOBQUEUE)
+        import dask_jobqueue
     except ImportError:
         raise FractaljaxError(f"cluster slurm needs {NEEDED}") from None
     finally:
-        if threading.current_thread() is threading.main_thread():
+        if not elsewhere:
             signal.signal(signal.SIGINT, interrupt)
+    return dask_jobqueue
 
 
 def _distributed() -> Any:

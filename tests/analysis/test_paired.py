@@ -180,3 +180,7 @@ def test_differences_are_paired():
     assert found.n == 20 and 0.98 < found.low < found.mean < found.high < 1.02
     assert paired.difference([1.0, np.nan, 3.0], [0.0, 0.0, np.inf]).n == 1
     assert paired.difference([np.nan], [1.0]).n == 0
+
+
+def test_nothing_is_said_where_nothing_is_claimed():
+    assert paired.verdicts([]) == []
