@@ -205,6 +205,7 @@ def refused():
 thread = threading.Thread(target=refused)
 thread.start()
 thread.join()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been started without
 connect._jobqueue()
 signal.raise_signal(signal.SIGINT)
 """
