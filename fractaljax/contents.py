@@ -11,17 +11,21 @@ import os
 import stat
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 from fractaljax.errors import FractaljaxError
 
 PARTIAL = (".part", ".partial", ".tmp", ".crdownload")  # ends of what is still being written
 INCOMPLETE = ".incomplete"  # in the name of a set that tensorflow_datasets is about to prepare
-RESULT = "claims"  # lies in the folder of every result: what is trained is no data
+# what is trained is no data: how the folders of results are told from others
+FIELD = os.path.join("field", "zarr.json")  # of a scan
+BESIDE = {".sums", "claims"}  # one of these lies in the folder of any other result, and ...
+SETTINGS = {"config.yaml", "study.yaml", "zoom.json", "run_manifest.yaml"}  # ... one of these
+DIGESTS, LINE = "files.jsonl", b'{"setting": "'  # what a result was begun with, and how it begins
 CODE = ".py"
 
 T = TypeVar("T")
@@ -37,7 +41,7 @@ class Content(NamedTuple):
 
 
 _digests: dict[tuple[int, int], tuple[tuple[int, ...], str]] = {}  # by device and inode
-_latest: dict[str, str] = {}  # by real path: the digest that was looked at last
+_latest: dict[Hashable, Hashable] = {}  # by what caches are keyed by: what was found there last
 _derived: list[Callable[[], None]] = []  # each empties a cache of what was made of files
 _modules: weakref.WeakKeyDictionary[ModuleType, Content | None] = weakref.WeakKeyDictionary()
 
@@ -45,8 +49,7 @@ _modules: weakref.WeakKeyDictionary[ModuleType, Content | None] = weakref.WeakKe
 def derived(
     maxsize: int,
 ) -> "Callable[[Callable[..., T]], functools._lru_cache_wrapper[T]]":
-    """`functools.lru_cache` for what is made of files; emptied once a file holds something else
-    than it did when this process looked at it last."""
+    """`functools.lru_cache` for what is made of files and of code; `follow` empties it."""
 
     def decorate(function: Callable[..., T]) -> "functools._lru_cache_wrapper[T]":
         cached = functools.lru_cache(maxsize)(function)
@@ -56,40 +59,61 @@ def derived(
     return decorate
 
 
+def follow(name: Hashable, found: Hashable) -> None:
+    """Empties every `derived` cache where `found` is another than it was for this name last.
+
+    Args:
+        name: as caches know what was read: a part with its arguments, not a place on the disk,
+            which may be another one after `chdir`.
+        found: the digests of what it reads now.
+    """
+    if _latest.setdefault(name, found) != found:
+        _latest[name] = found
+        for empty in _derived:
+            empty()
+
+
 def look(path: str) -> Content | None:
     """What a file or a folder holds now; None where there is none.
 
     Of a folder the names and contents of all files count, also in folders below. Hidden and
-    unfinished files do not, nor do results of this package. A folder in which this process works,
-    or one above, has no digest: whatever is written would change it.
+    unfinished files do not, nor do the folders of results of this package below it.
 
     Raises:
-        FractaljaxError: a file cannot be read.
+        FractaljaxError: a file or a folder cannot be read.
     """
     try:
         if os.path.isfile(path):
-            found = _file(path)
-        elif os.path.isdir(path) and not _holds_cwd(path):
-            found = _folder(path, _files(path))
-        else:
-            return None
+            return _file(path)
+        return _folder(path, _files(path)) if os.path.isdir(path) else None
     except OSError as error:
-        raise FractaljaxError(f"{path} cannot be read: {error.strerror or error}") from None
+        where = error.filename or path
+        raise FractaljaxError(f"{where} cannot be read: {error.strerror or error}") from None
     except ValueError:  # a name that no file can have
         return None
-    place = os.path.realpath(path)
-    if _latest.setdefault(place, found.sha256) != found.sha256:
-        _latest[place] = found.sha256
-        for empty in _derived:
-            empty()
-    return found
+
+
+def holds_cwd(path: str) -> bool:
+    """Whether a folder is the one in which this process works, or one above. It has no digest:
+    whatever is written would change it."""
+    if not os.path.isdir(path):
+        return False
+    here, folder = os.path.realpath(os.curdir), os.path.realpath(path)
+    return os.path.commonpath([here, folder]) == folder
+
+
+def home_of(module: str) -> str:
+    """The module whose text `of_module` takes for a module: the outermost package around it that
+    lies in a file, or itself."""
+    words = module.split(".")
+    around = (".".join(words[:n]) for n in range(1, len(words)))
+    return next((one for one in around if getattr(sys.modules.get(one), "__file__", None)), module)
 
 
 def of_module(name: str) -> Content | None:
-    """The text of an imported module, or of all modules of its package; None where it lies in no
-    file. What was imported counts, so the text is read once a process."""
-    top = sys.modules.get(name.partition(".")[0])
-    module = top if getattr(top, "__file__", None) else sys.modules.get(name)
+    """The text of an imported module; of a package that of all its modules; None where it lies in
+    no file. What was imported counts, so the text is read once a process."""
+    module = sys.modules.get(name)
     if module is None:
         return None
     if module not in _modules:
@@ -133,9 +157,9 @@ def _folder(folder: str, files: Iterable[Found]) -> Content:
 def _files(folder: str) -> Iterator[Found]:
     """All files of a folder and of those below that count, in one order everywhere."""
     seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         status = os.stat(place)
-        if (status.st_dev, status.st_ino) in seen or (RESULT in names and place != folder):
+        if (status.st_dev, status.st_ino) in seen or (place != folder and _is_result(place, names)):
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
@@ -145,6 +169,20 @@ def _files(folder: str) -> Iterator[Found]:
                 status = os.stat(path)
                 if stat.S_ISREG(status.st_mode):
                     yield path, status
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
+def _is_result(folder: str, names: Iterable[str]) -> bool:
+    """Whether a folder with files of these names was written by this package."""
+    if os.path.isfile(os.path.join(folder, FIELD)) or (BESIDE & {*names} and SETTINGS & {*names}):
+        return True
+    if DIGESTS not in names:
+        return False
+    with open(os.path.join(folder, DIGESTS), "rb") as stream:
+        return stream.read(len(LINE)) == LINE
 
 
 def _counts(name: str) -> bool:
@@ -161,11 +199,6 @@ def _digest(path: str, status: os.stat_result) -> str:
             known = (stamp, hashlib.file_digest(stream, "sha256").hexdigest())
         _digests[place] = known
     return known[1]
-
-
-def _holds_cwd(folder: str) -> bool:
-    here, folder = os.path.realpath(os.curdir), os.path.realpath(folder)
-    return os.path.commonpath([here, folder]) == folder
 
 
 def _minute(seconds: float) -> str:

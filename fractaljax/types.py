@@ -81,9 +81,9 @@ class Problem(NamedTuple):
     # name -> (outputs, targets) -> mean over the points of what else tells how good a network is
     scaling: Callable[[], tuple[float, float]] | None = None
     # () -> (offset, scale): x is (raw - offset) / scale of what was read
-    reads: Callable[[], Mapping[str, str]] | None = None
-    # () -> argument (or another name) -> the file or folder that `source` reads; None: those that
-    # text arguments name
+    reads: Callable[[], Mapping[str, str | tuple[str, ...]]] | None = None
+    # () -> argument (or another name) -> the path, or several, of what `source` reads; None: those
+    # that text arguments name
 
 
 class Optimizer(Protocol):

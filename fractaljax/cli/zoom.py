@@ -135,10 +135,12 @@ def _way(
 ) -> tuple[list[Decimal], dict[str, Any]]:
     """The centre that --auto finds, and how."""
     from fractaljax.families import autopilot
+    from fractaljax.families import zoom as family
 
     def say(level: int, step: autopilot.Step) -> None:
         log.info("way, level %d: %.0f %% of the probe is edge", level, 100 * step.edge)
 
+    family.begin_files(experiment.spec, place)
     seed = arguments.seed or 0
     way = autopilot.find(
         experiment.spec,

@@ -2,13 +2,16 @@
 of parts that are not ours.
 
 A text argument of somebody else's part counts where it names a file or a folder, so that such a
-part need not say anything. A problem that says what it `reads` is believed instead, and parts of
-this package are known to read nothing else.
+part need not say anything. A plain word such as `tanh` names no folder: `./tanh` does. A problem
+that says what it `reads` is believed instead, and parts of this package are known to read nothing
+else.
 """
 
+import functools
 import inspect
+import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from fractaljax import contents, registry
@@ -16,25 +19,39 @@ from fractaljax.contents import Content
 from fractaljax.pair import Course, Pair, trainings
 from fractaljax.spec import Part
 
-Key = tuple[str, str]  # the setting, and what it says
+log = logging.getLogger("fractaljax")
+Key = tuple[str, str]  # the setting, and the text or the path that names the file
+Found = dict[Key, Content | None]
 PLUGINS = "plugins"
 SCRIPT = "__main__"  # a script or a notebook, of which only the part itself counts
 
 
-def named_files(courses: Iterable[Course]) -> dict[Key, Content | None]:
+def named_files(courses: Iterable[Course]) -> Found:
     """What the settings of some trainings name on disk, read now; None: no file is there, as for
-    texts that are words.
+    texts that are words. What cannot be compared here is left out: a folder that holds the working
+    directory. What this process has made of other contents is forgotten.
 
     Raises:
         FractaljaxError: a file cannot be read.
     """
-    places: dict[Key, str] = {}
-    found: dict[Key, Content | None] = {}
+    look = functools.cache(contents.look)  # once a place, however many parts name it
+    found: Found = {}
     for prefix, part in dict.fromkeys(pair for course in courses for pair in _parts(course)):
         role = prefix.partition(".")[0]
-        places |= _read_by(role, prefix, part)
-        found |= _code_of(role, part)
-    return found | {key: contents.look(place) for key, place in places.items()}
+        seen: list[str | None] = []
+        for key, (place, is_word) in _read_by(role, prefix, part).items():
+            if contents.holds_cwd(place):
+                seen.append(os.path.realpath(place))
+                continue
+            content = look(place)
+            seen.append(content and content.sha256)
+            if not is_word:
+                found[key] = content
+        code = _code_of(role, part)
+        seen += [content and content.sha256 for content in code.values()]
+        contents.follow((role, part), tuple(seen))
+        found |= code
+    return found
 
 
 def _parts(course: Course) -> Iterator[tuple[str, Part]]:
@@ -45,31 +62,66 @@ def _parts(course: Course) -> Iterator[tuple[str, Part]]:
         yield from ((f"comparison.{part.name}", part) for part in course.comparison)
 
 
-def _read_by(role: str, prefix: str, part: Part) -> dict[Key, str]:
-    """Where the files lie that a part reads."""
+def _read_by(role: str, prefix: str, part: Part) -> dict[Key, tuple[str, bool]]:
+    """Where the files lie that a part reads, and whether that is rather a word."""
     factory, given = registry.lookup(role, part.name), dict(part.args)
     reads = getattr(factory(**given), "reads", None) if role == "problem" else None
-    if reads is not None:
-        return {(f"{prefix}.{n}", str(given.get(n, ""))): path for n, path in reads().items()}
+    if reads is not None:  # by their paths: several arguments may decide what an argument names
+        paths = (
+            (f"{prefix}.{name}", path) for name, one in reads().items() for path in _texts(one)
+        )
+        return {(where, _without_home(path)): (path, False) for where, path in paths}
     if _is_ours(factory.__module__):
         return {}
     texts = ((f"{prefix}.{name}", text) for name, value in given.items() for text in _texts(value))
-    return {(where, text): os.path.expanduser(text) for where, text in texts}
+    places = {(where, text): os.path.expanduser(text) for where, text in texts}
+    return {key: (place, _is_word(key, place)) for key, place in places.items()}
 
 
-def _code_of(role: str, part: Part) -> dict[Key, Content | None]:
+def _is_word(key: Key, place: str) -> bool:
+    """Whether a text is taken as a word although a folder has that name."""
+    word = not {os.sep, "."} & {*place} and os.path.isdir(place)
+    if word:
+        _tell_word(*key)
+    return word
+
+
+@functools.cache  # once a process
+def _tell_word(setting: str, word: str) -> None:
+    log.warning(
+        "%s: '%s' is taken as a word, and the folder of this name is not compared; if it is meant, "
+        "write ./%s",
+        setting,
+        word,
+        word,
+    )
+
+
+def _without_home(path: str) -> str:
+    """The path as it is called by users whose homes lie elsewhere."""
+    home = os.path.expanduser("~") + os.sep
+    return f"~{os.sep}{path.removeprefix(home)}" if path.startswith(home) else path
+
+
+def _code_of(role: str, part: Part) -> Found:
     """The code of a part that is not ours."""
     factory = registry.lookup(role, part.name)
     module = factory.__module__
     if _is_ours(module):
         return {}
     if module != SCRIPT:
-        return {(PLUGINS, module.partition(".")[0]): contents.of_module(module)}
+        home = contents.home_of(module)
+        return {(PLUGINS, home): contents.of_module(home)}
+    found = _in_script(factory)
+    return {} if found is None else {(PLUGINS, f"{role} '{part.name}'"): found}
+
+
+@functools.cache  # what runs counts, whatever becomes of the script meanwhile
+def _in_script(factory: Callable) -> Content | None:
     try:
-        text = inspect.getsource(factory)
+        return contents.of_text(inspect.getsource(factory))
     except (OSError, TypeError):  # typed into an interpreter
-        return {}
-    return {(PLUGINS, f"{role} '{part.name}'"): contents.of_text(text)}
+        return None
 
 
 def _is_ours(module: str) -> bool:

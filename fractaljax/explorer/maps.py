@@ -98,6 +98,8 @@ class Map:
     def compile(self) -> None:
         """Makes the programs; the one of tiles first. In a thread of its own."""
         try:
+            again = "Put back what was there, and start the explorer again"
+            origins.check_folder(self.folder, [self.spec], again)  # what is there can be looked at
             self.training.compile()
             pinned = _pinned(self.folder, {**self.training.numeric, "coordinates": self._rule})
             if pinned.pop("coordinates") != self._rule:  # another process was first
@@ -222,7 +224,9 @@ class Maps:
                 raise FractaljaxError(f"{file} was changed: its settings are not those of this map")
             explore.check(spec, window)
             with disk.on_disk(file):
-                origins.keep(file.parent, named_files([spec]), begun=True)
+                named = named_files([spec])
+                if not origins.differences(origins.read(file.parent), named):
+                    origins.keep(file.parent, named, begun=True)
             title = text.split("\n")[0].removeprefix("# ")
             return self._keep(Map(file.parent, spec, window, title))
 

@@ -76,6 +76,7 @@ class Tiles:
 
     def work(self, place: Place) -> Generator[float, None, Made]:
         """Work for the queue that finishes a tile; nothing of it is trained twice."""
+        origins.check_folder(self._folder, [self._spec])  # those of all blocks
         block = self._created(place.block)
         try:
             index = block.index(place)
@@ -177,7 +178,6 @@ class Tiles:
             return block
 
     def _open(self, key: tuple[int, int, int]) -> _Block:
-        origins.check_folder(self._folder, [self._spec])  # those of all blocks
         window = geometry.block_window(self._roots, key)
         store = Store(self._path(key), self._spec, window, lazy=True)
         begun = store.begun()

@@ -10,10 +10,12 @@ import numpy as np
 from fractaljax import config
 from fractaljax.analysis.edges import Outcomes, edges, neighbours
 from fractaljax.axis import Lattice
+from fractaljax.config.files import named_files
 from fractaljax.errors import FractaljaxError
 from fractaljax.families import fractal, outcomes
 from fractaljax.families.zoom import around
 from fractaljax.spec import Spec
+from fractaljax.store import origins
 from fractaljax.window import Window
 
 SIDE = 32  # samples along a probe
@@ -60,7 +62,8 @@ def find(
         on_step: called with the number of a level and its Step.
 
     Raises:
-        FractaljaxError: the window has one axis, or no edge anywhere.
+        FractaljaxError: the window has one axis, or no edge anywhere, or a file of the settings
+            changed on the way.
     """
     if window.y is None:
         raise FractaljaxError("--auto needs a window of two axes; give --center X")
@@ -73,10 +76,12 @@ def find(
             f"factor={factor}: a way is found with factors above 1, up to {SIDE // 2}"
         )
     small = window.resized(SIDE)
+    begun = {key: one for key, one in named_files([spec]).items() if one is not None}
 
     def probe(level: int, center: tuple[Decimal, ...]) -> tuple[Window, Outcomes]:
         there = around(small, center, factor**-level)
         place = store and Path(store) / config.digest(spec, there)
+        origins.check("this way", named_files([spec]), begun)  # every probe reads again
         return there, outcomes.of(fractal.scan(spec, there, store=place, devices=devices))
 
     reached = 0

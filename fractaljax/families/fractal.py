@@ -1,5 +1,6 @@
 """The trainability fractal: load a config, scan a window, keep the Field."""
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from fractaljax.engine import scan as engine
 from fractaljax.errors import FractaljaxError
 from fractaljax.field import Field
 from fractaljax.spec import Spec
-from fractaljax.store import Store
+from fractaljax.store import Store, origins
 from fractaljax.window import Window
 
 
@@ -133,7 +134,7 @@ def scan(
             raise FractaljaxError(f"{name}={value!r}: takes a whole number")
     window = coordinates.begun(spec, window)
     engine.check(spec, window, allow_merged)
-    named_files([spec])  # what was read of other contents is forgotten
+    named = named_files([spec])  # what was read of other contents is forgotten
     if cluster is not None:
         if store is None:
             raise FractaljaxError("cluster: give a store, the folder that its workers write into")
@@ -152,7 +153,7 @@ def scan(
     ledger = None
     if store is not None and hosts.leads():
         ledger = Store(store, spec, window, overwrite=overwrite)
-    return engine.scan(
+    field = engine.scan(
         spec,
         window,
         chunk=chunk,
@@ -164,6 +165,11 @@ def scan(
         allow_merged=allow_merged,
         on_tile=on_tile,
     )
+    if ledger is None and (files := origins.as_list(named)):  # a store keeps its own
+        return dataclasses.replace(
+            field, provenance={**field.provenance, origins.PROVENANCE: files}
+        )
+    return field
 
 
 def _side(tile: int | str | None) -> int | None:

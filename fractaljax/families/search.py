@@ -83,7 +83,7 @@ def search(
     machine = members.machine(study.specs, numeric)
     works = _works(study, folder, numeric, on_look)
     works = [work for work in works if only in (None, work.name)]
-    named = named_files(work.spec for work in works)
+    named = named_files(study.specs.values())  # of all, whichever is trained here
     files.begin(folder, study.tree, machine, FREE, named)
     elsewhere = []
     with files.claimed(folder) as claims:

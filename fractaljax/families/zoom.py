@@ -27,6 +27,7 @@ from fractaljax.field import Field
 from fractaljax.levels import Zoom
 from fractaljax.spec import Spec
 from fractaljax.store import earlier, open_field, open_zoom, origins
+from fractaljax.store.disk import on_disk
 from fractaljax.store.zooms import level_folder, read_plan, write_plan
 from fractaljax.window import Tile, Window
 
@@ -168,6 +169,7 @@ def run(
     with contextlib.ExitStack() as stack:
         team = None if cluster is None else stack.enter_context(connected(cluster, devices))
         for level, window in enumerate(windows):
+            origins.check_folder(Path(path), [plan.spec])  # every level reads again
             known = None
             if team is not None and level:  # workers read the level before where it lies
                 known = _Stored(level_folder(path, level - 1).absolute(), window, chunk, kernel)
@@ -196,10 +198,23 @@ def run(
 def begin(plan: Plan, path: str | Path, allow_merged: bool = False) -> None:
     """Keeps a plan in its folder; raises for what `check` refuses, and where that cannot be."""
     check(plan, allow_merged)
-    begun, named = read_plan(path) is not None, named_files([plan.spec])
-    origins.check(path, named, origins.read(Path(path)))
+    begun = read_plan(path) is not None
+    begin_files(plan.spec, path)
     write_plan(path, as_tree(plan))
-    origins.keep(Path(path), named, begun=begun)
+    if begun:
+        origins.keep(Path(path), named_files([plan.spec]), begun=True)
+
+
+def begin_files(spec: Spec, path: str | Path) -> None:
+    """Keeps the digests of the files of a zoom that has no plan yet, before anything is trained to
+    make one; raises where a zoom was begun with other files."""
+    named = named_files([spec])
+    origins.check(path, named, origins.read(Path(path)))
+    if read_plan(path) is None:
+        origins.check_free(Path(path), named)
+        with on_disk(Path(path)):
+            Path(path).mkdir(parents=True, exist_ok=True)
+            origins.keep(Path(path), named, begun=False)
 
 
 def placed(window: Window, path: str | Path) -> Window:

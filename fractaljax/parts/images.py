@@ -60,15 +60,17 @@ def load(dataset: str, split: str, data_dir: str, manual_dir: str) -> tuple[Imag
     return images, classes
 
 
-def places(dataset: str, data_dir: str, manual_dir: str) -> dict[str, str]:
+def places(dataset: str, data_dir: str, manual_dir: str) -> dict[str, tuple[str, ...]]:
     """Where a set lies, by the argument that says so: the prepared one in all its versions, and
-    the files that it is prepared from. What is not there is left out: either will do."""
+    the files that it is prepared from, or their folder where only its builder knows their names.
+    What is not there is left out: either will do."""
     prepared = data_dir or os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets"
-    found = {
-        "data_dir": str(Path(prepared) / re.split("[/:]", dataset)[0]),
-        "manual_dir": manual_dir,
-    }
-    return {argument: place for argument, place in found.items() if os.path.isdir(place)}
+    name = re.split("[/:]", dataset)[0]
+    files = [Path(manual_dir)] if manual_dir else []
+    if manual_dir and name in mnist.KIN:
+        files = [Path(manual_dir) / file for pair in mnist.FILES.values() for file in pair]
+    found = {"data_dir": [Path(prepared) / name], "manual_dir": files}
+    return {argument: tuple(str(p) for p in found[argument] if p.exists()) for argument in found}
 
 
 def _prepared(dataset: str, data_dir: str) -> Any | None:

@@ -36,7 +36,8 @@ class Store:
         spec, window: what is scanned, with the coordinates that a new store is to keep. A store
             that holds another scan is refused.
         overwrite: throw that other scan (or this one) away first.
-        lazy: look for damage in a tile when it is read, not in all of them at the beginning.
+        lazy: look for damage in a tile when it is read, not in all of them at the beginning, and
+            leave it to whoever trains to compare files: of a part of something larger.
     """
 
     def __init__(
@@ -77,8 +78,9 @@ class Store:
         if self._overwrite:
             return None
         self._check_same(attributes)
-        with on_disk(self.path):
-            origins.check_folder(self.path, [self._spec], origins.ANEW)
+        if not self._lazy:
+            with on_disk(self.path):
+                origins.check_folder(self.path, [self._spec], origins.ANEW)
         return attributes["numeric"]
 
     def begin(self, readings: Mapping[str, Reading], numeric: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +107,8 @@ class Store:
         # another process may have created it first: what is on disk holds
         attributes = records.read(self.path)
         self._check_same(attributes)
-        self._keep_files(begun)
+        if not self._lazy:
+            self._keep_files(begun)
         settings, file = config.dump(self._spec, self._window), self.path / "spec.yaml"
         if not file.exists() or file.read_bytes() != settings.encode():
             disk.replace(file, settings)

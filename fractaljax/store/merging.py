@@ -1,5 +1,6 @@
 """Many files of runs joined into one, a row group at a time; only keys are in memory."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from fractaljax.store import origins, parquet, rows, sweep_folder
 from fractaljax.store.claims import Claims
 from fractaljax.store.disk import on_disk
 
+log = logging.getLogger("fractaljax")
 OnRows = Callable[[int, int], Any]  # hears how many runs are joined, of how many
 
 
@@ -101,13 +103,22 @@ def _setting(folder: Path) -> dict[str, Any]:
 def _together(folders: Sequence[Path]) -> dict[origins.Key, origins.Content]:
     """What all these sweeps were begun with; raises where two of them differ."""
     found: dict[origins.Key, origins.Content] = {}
-    for folder in folders:
-        known = origins.read(folder)
-        if differing := origins.differences(found, known):
-            raise FractaljaxError(
-                f"{folders[0]} and {folder} were begun with different files: {differing}"
-            )
-        found |= known
+    first: dict[origins.Key, Path] = {}  # of the sweeps with this file
+    known = {folder: origins.read(folder) for folder in folders}
+    for folder, files in known.items():
+        for key, content in files.items():
+            before, there = found.setdefault(key, content), first.setdefault(key, folder)
+            if content.sha256 != before.sha256:
+                raise FractaljaxError(
+                    f"{there} and {folder} were begun with different files: {origins.told(key)} "
+                    f"has {origins.shown(before)} in {there}, {origins.shown(content)} in {folder}"
+                )
+    if found and (without := [str(folder) for folder, files in known.items() if not files]):
+        log.warning(
+            "%s: kept no digests of files, so they are not compared with those of %s",
+            ", ".join(without),
+            ", ".join(str(folder) for folder, files in known.items() if files),
+        )
     return found
 
 

@@ -4,14 +4,17 @@ DIR/files.jsonl   a line a file: the setting, what it says, sha256, when the fil
 
 A line is added once, before anything is trained with the file, and the first one of a setting and
 value holds. What is begun goes on with these contents alone. A result of a version that kept no
-digests takes those of the day on which it is gone on with.
+digests takes those of the day on which it is gone on with, and so does one that lost a line; both
+are told.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fractaljax import contents
 from fractaljax.config.files import Key, named_files
 from fractaljax.contents import Content
 from fractaljax.errors import FractaljaxError
@@ -20,17 +23,25 @@ from fractaljax.pair import Course
 from fractaljax.store import disk, records
 
 log = logging.getLogger("fractaljax")
-FILES = "files.jsonl"
+FILES = contents.DIGESTS
 SHOWN = 3  # differences in one message
 PROVENANCE = "files"  # of a Field: what its pixels were trained with
 TEXTS = ("setting", "value", "sha256", "modified")  # of a line
+COUNTS = (int, type(None))  # of the files of a folder
 DIGITS = 8  # of a digest in a message
 OTHER = "Choose another --out, or put back what was there"
 ANEW = "Choose another --out, --overwrite it, or put back what was there"
 Named = Mapping[Key, Content | None]  # as `config.files.named_files` finds it
 
 
-def keep(folder: Path, named: Named, *, begun: bool, instead: str = OTHER) -> None:
+def keep(
+    folder: Path,
+    named: Named,
+    *,
+    begun: bool,
+    instead: str = OTHER,
+    used: Callable[[Key], bool] = lambda key: True,
+) -> None:
     """Checks what a result was begun with, and keeps what it did not have yet.
 
     Args:
@@ -38,6 +49,7 @@ def keep(folder: Path, named: Named, *, begun: bool, instead: str = OTHER) -> No
         named: what the settings name now.
         begun: whether the result was there before.
         instead: what a user may do who wants the new content.
+        used: whether something in a result that was there is trained by a setting and its value.
 
     Raises:
         FractaljaxError: a file has another content, or is gone; nothing is written then.
@@ -45,11 +57,15 @@ def keep(folder: Path, named: Named, *, begun: bool, instead: str = OTHER) -> No
     known = read(folder)
     check(folder, named, known, instead)
     fresh = {key: one for key, one in named.items() if one is not None and key not in known}
+    fresh = {key: one for key, one in fresh.items() if not _names(key, folder)}
     if not fresh:
         return
-    if begun and not known:
-        told = ", ".join(_told(key) for key in fresh)
-        log.warning("%s: kept no digests of its files; it takes those of today: %s", folder, told)
+    if begun and (lacking := [told(key) for key in fresh if used(key)]):
+        log.warning(
+            "%s: kept no digests of these files yet; it takes those of today: %s",
+            folder,
+            ", ".join(lacking),
+        )
     write(folder, fresh)
     check(folder, named, read(folder), instead)  # another process may have been first
 
@@ -68,9 +84,9 @@ def differences(known: Mapping[Key, Content], named: Named) -> str:
     for key, then in known.items():
         now = named.get(key, then)
         if now is None:
-            found.append(f"{_told(key)} had {_shown(then)}, now there is none")
+            found.append(f"{told(key)} had {shown(then)}, now there is none")
         elif now.sha256 != then.sha256:
-            found.append(f"{_told(key)} had {_shown(then)}, now {_shown(now)}")
+            found.append(f"{told(key)} had {shown(then)}, now {shown(now)}")
     more = "; ..." if len(found) > SHOWN else ""
     return "; ".join(found[:SHOWN]) + more
 
@@ -97,12 +113,28 @@ def read(folder: Path) -> dict[Key, Content]:
     found: dict[Key, Content] = {}
     for line in filter(None, text.split(b"\n")):
         one = records.parsed(line)
-        if all(isinstance(one.get(name), str) for name in TEXTS):
+        files = one.get("files")
+        if all(isinstance(one.get(name), str) for name in TEXTS) and type(files) in COUNTS:
             setting, value, sha256, modified = (str(one[name]) for name in TEXTS)
-            found.setdefault((setting, value), Content(sha256, modified, one.get("files")))
+            found.setdefault((setting, value), Content(sha256, modified, files))
         else:
             log.warning("%s: a line is damaged: its file is not compared", folder / FILES)
     return found
+
+
+def check_free(folder: Path, named: Named) -> None:
+    """Raises where the digests of a new result would come into a `files.jsonl` of something else:
+    no line of it is ours."""
+    file = folder / FILES
+    if any(named.values()) and os.path.lexists(file) and not read(folder):
+        raise FractaljaxError(
+            f"{file} holds no digests, and a result would add its own. Choose another --out."
+        )
+
+
+def _names(key: Key, folder: Path) -> bool:
+    """Whether a setting names the folder of the result itself, which changes as it is trained."""
+    return os.path.realpath(os.path.expanduser(key[1])) == os.path.realpath(folder)
 
 
 def write(folder: Path, named: Mapping[Key, Content]) -> None:
@@ -114,8 +146,10 @@ def write(folder: Path, named: Mapping[Key, Content]) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Forgets what a result was begun with; nothing of it is there any more."""
-    (folder / FILES).unlink(missing_ok=True)
+    """Forgets what a result was begun with; nothing of it is there any more. A file without a line
+    of ours stays."""
+    if read(folder):
+        (folder / FILES).unlink()
 
 
 def as_list(named: Named) -> list[list[Any]]:
@@ -124,14 +158,16 @@ def as_list(named: Named) -> list[list[Any]]:
 
 
 def from_list(listed: Iterable[Sequence[Any]]) -> dict[Key, Content]:
-    """The way back."""
-    return {(setting, value): Content(*rest) for setting, value, *rest in listed}
+    """The way back; what a later version says besides is passed over."""
+    return {(one[0], one[1]): Content(*one[2 : 2 + len(Content._fields)]) for one in listed}
 
 
-def _told(key: Key) -> str:
+def told(key: Key) -> str:
+    """A setting and what it says, in a message."""
     return ": ".join(filter(None, key))
 
 
-def _shown(content: Content) -> str:
+def shown(content: Content) -> str:
+    """A content in a message."""
     files = "" if content.files is None else f"{content.files} files of "
     return f"{files}sha256 {content.sha256[:DIGITS]} ({content.modified} UTC)"

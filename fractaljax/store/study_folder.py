@@ -75,6 +75,8 @@ def begin(
     tree = _plain(tree)
     with disk.on_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    if not begun:
+        origins.check_free(folder, named)
     if not os.path.lexists(file):
         write_tree(file, tree)
     found = read_tree(file)  # another process may have been first

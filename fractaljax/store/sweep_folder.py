@@ -20,7 +20,8 @@ from typing import Any
 from fractaljax import config
 from fractaljax.config.plain_yaml import from_yaml, to_yaml
 from fractaljax.errors import FractaljaxError
-from fractaljax.store import disk, formats, origins, parquet, seals
+from fractaljax.runs import distinct
+from fractaljax.store import disk, formats, origins, parquet, rows, seals
 
 CONFIG, PARTS, RESULTS, NUMERIC = "config.yaml", "parts", "results.parquet", "numeric.jsonl"
 HEADER = "# base setting of the sweep in this folder, written by fractaljax\n"
@@ -69,6 +70,7 @@ def begin(
                 f"{folder} holds no sweep, but {RESULTS} or {PARTS}, which a sweep would replace. "
                 "Choose another --out."
             )
+        origins.check_free(folder, named)
         _write_config(folder, setting)
     found, asked = read_config(folder), _as_json(setting)  # another process may have been first
     if differing := config.compared(found, asked):
@@ -76,7 +78,13 @@ def begin(
             f"{folder} holds another sweep; it differs in {'; '.join(differing)} "
             "(stored -> asked). Choose another --out, or --overwrite it."
         )
-    origins.keep(folder, named, begun=begun, instead=origins.ANEW)
+    origins.keep(
+        folder,
+        named,
+        begun=begun,
+        instead=origins.ANEW,
+        used=lambda key: _trained_by(folder, asked, *key),
+    )
     if found != asked:  # begun before some of its settings were there to be said
         _write_config(folder, setting)
     return asked
@@ -102,7 +110,8 @@ def discard(folder: Path) -> None:
     with contextlib.suppress(OSError):  # what is not ours stays
         (folder / PARTS).rmdir()
     # without its setting, nothing here is ours
-    for name in (NUMERIC, origins.FILES, CONFIG, seals.SUMS):
+    origins.discard(folder)
+    for name in (NUMERIC, CONFIG, seals.SUMS):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -126,6 +135,27 @@ def _of(folder: Path, setting: Mapping[str, Any]) -> bool:
     except FractaljaxError:  # not of ours
         return False
     return all(own) and len(own) == len(there)
+
+
+def _trained_by(folder: Path, setting: Mapping[str, Any], path: str, text: str) -> bool:
+    """Whether a run in a folder may be trained with what a setting names by this text."""
+    for one in parquet.indices(sources(folder)):
+        found = [rows.base_value(setting, path)] if one.runs.num_rows else []
+        if path in one.runs.column_names:
+            found = distinct(rows.values(one.runs[path], one.schema.field(path)))
+        if any(_may_name(value, text) for value in found):
+            return True
+    return False
+
+
+def _may_name(value: Any, text: str) -> bool:
+    """Whether a value is or holds this text, or a folder above; None and "" leave it open."""
+    if isinstance(value, list):
+        return any(_may_name(one, text) for one in value)
+    if value is None or not isinstance(value, str):
+        return value is None
+    text, value = os.path.expanduser(text), os.path.expanduser(value)
+    return text == value or text.startswith(os.path.join(value, ""))
 
 
 def _as_json(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,10 +17,9 @@ import numpy as np
 
 from fractaljax.errors import FractaljaxError
 from fractaljax.runs import matches
-from fractaljax.store import disk, merging, parquet, records, rows, sweep_folder
+from fractaljax.store import disk, merging, origins, parquet, records, rows, sweep_folder
 from fractaljax.store.claims import Claims
 from fractaljax.store.disk import on_disk
-from fractaljax.store.origins import Named
 
 log = logging.getLogger("fractaljax")
 PROGRAMS = 2**42  # bytes of the claims from here on: runs of programs, beyond any tile
@@ -52,7 +51,7 @@ class Table:
         *,
         provenance: Mapping[str, Any] | None = None,
         overwrite: bool = False,
-        files: Named = MappingProxyType({}),
+        files: origins.Named = MappingProxyType({}),
         since: float = 0.0,
     ):
         self.path = Path(folder)
@@ -179,7 +178,9 @@ class Table:
                 finally:
                     self._claims.release(sweep_folder.JOINING)
 
-    def _begin(self, config: Mapping[str, Any], files: Named, overwrite: bool) -> dict[str, Any]:
+    def _begin(
+        self, config: Mapping[str, Any], files: origins.Named, overwrite: bool
+    ) -> dict[str, Any]:
         """Makes the folder this sweep's, or raises."""
         try:
             self._claims.be_alone()
@@ -188,6 +189,7 @@ class Table:
                 raise
         else:
             if overwrite:
+                origins.check_free(self.path, files)
                 sweep_folder.discard(self.path)
             sweep_folder.discard_unfinished(self.path)
         self._claims.be_present()
