@@ -132,7 +132,8 @@ def run(
                 elsewhere[name] = f"{name} (waits for {needed[0]})" if needed else name
                 continue
             files.drop_damaged(task.folder, (MEMBERS,))
-            if (task.folder / MEMBERS).is_file():
+            if is_done(task):
+                files.discard_running(task.folder)  # left by a kill just before
                 claims.release(zlib.crc32(name.encode()))
                 continue
 

@@ -92,7 +92,9 @@ def search(
                 elsewhere.append(work.name)
                 continue
             files.drop_damaged(work.folder, (files.SUMMARY, files.RESULTS))
-            if not is_done(work.folder):
+            if is_done(work.folder):
+                files.discard_running(work.folder)  # left by a kill just before
+            else:
                 origins.check_folder(folder, [work.spec])  # every architecture reads again
                 files.make(work.folder, folder)
                 _one(work)

@@ -266,9 +266,14 @@ class Running:
             disk.replace(self._path, _packed({**arrays, "about": np.array(self._about)}))
 
     def discard(self) -> None:
-        """They are done; what a killed process left half written goes too."""
-        for file in [self._path, *self._path.parent.glob(f".{RUNNING}-*")]:
-            file.unlink(missing_ok=True)
+        """They are done."""
+        discard_running(self._path.parent)
+
+
+def discard_running(folder: Path) -> None:
+    """Removes the members in training of a folder, also what a killed process left half written."""
+    for file in [folder / RUNNING, *folder.glob(f".{RUNNING}-*")]:
+        file.unlink(missing_ok=True)
 
 
 def write_network(

@@ -303,6 +303,14 @@ def test_an_architecture_that_never_learns_is_told_and_the_others_go_on(tmp_path
     assert np.isnan(told.regret.mean_regret[0]).all() and told.regret.mean_regret[1, 0] == 0
 
 
+def test_what_a_kill_left_beside_a_finished_architecture_goes(run, tmp_path):
+    folder = shutil.copytree(run / "search", tmp_path / "search")
+    left = next(path for path in folder.iterdir() if path.is_dir()) / "running.npz"
+    left.write_bytes(b"as if killed before it was removed")
+    search.search(study(), folder)
+    assert not left.exists()
+
+
 def test_another_study_is_refused_and_more_architectures_are_not(run, tmp_path):
     copy = tmp_path / "search"
     shutil.copytree(run / "search", copy)

@@ -79,6 +79,7 @@ def test_killed_where_one_arm_starts_from_another(tmp_path):
     command.ended()
     before = work.finished(out)
     assert {Path(name).parts[1] for name in before} == {"static", "grown"}
+    (out / "arms" / "grown" / "running.npz").write_bytes(b"as if killed before it was removed")
     assert completed(undisturbed, out, before) == (0, 0)
 
 
