@@ -27,9 +27,9 @@ GROW = """examples:
   fractaljax grow resume outputs/growth/rules/arms/patches/snapshots/seed_0/epoch_00010.yaml
 
 Trains every arm of an experiment with every seed, arms as batches, compares them seed by seed and
-says of every claim whether it is supported: no verdict below six seeds, and Holm's correction for
-all claims. The same command goes on where it stopped; several
-processes may share a folder. `fractaljax report DIR` draws it again."""
+says of every claim whether it is supported, after Holm's correction for all claims; below six seeds
+there is no verdict. The same command goes on where it stopped; several processes may share one
+folder. `fractaljax report DIR` draws it again."""
 MOST_LINES = 12  # of curves, above which only those of whole arms are drawn
 
 

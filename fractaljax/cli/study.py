@@ -319,14 +319,15 @@ def _tell_search(folder: Path) -> None:
 
 
 def _tell_transfer(folder: Path) -> None:
-    from fractaljax.analysis.paired import pairs_needed
+    from fractaljax.analysis.paired import too_few
     from fractaljax.families.report import transfer_report
     from fractaljax.view import heatmap
 
     told = transfer_report(folder)
-    regret, seeds, few = told.regret, int(told.tests.pairs.max()), ""
-    if 0 < seeds < pairs_needed():
-        few = f"no interval: {seeds} seed{'s' * (seeds > 1)}, {pairs_needed()} are needed"
+    regret, seeds = told.regret, int(told.tests.pairs.max())
+    few = too_few(seeds, 1, "interval") if seeds else ""
+    if few:
+        few = f"no interval: {few}"
         log.info("regret: %s", few)
     pictures: list[tuple[str, Any, str, dict[str, Any]]] = [
         ("transfer_test_loss.png", regret.mean_test, "mean test loss", {"kind": "sequential"}),

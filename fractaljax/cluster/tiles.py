@@ -14,7 +14,7 @@ from fractaljax.cluster import shared
 from fractaljax.cluster.connect import Team
 from fractaljax.cluster.deal import Busy, Piece, ask, deal
 from fractaljax.cluster.fitness import Unfit, check_backend
-from fractaljax.engine import coordinates, order, plan, program
+from fractaljax.engine import order, plan, program
 from fractaljax.engine import scan as engine
 from fractaljax.engine.native import build
 from fractaljax.field import Field
@@ -76,7 +76,6 @@ def scan(
     finds best. `known` goes to the workers, so it must be a value that can be pickled. `on_tile`
     hears no readings: they stay in the store.
     """
-    window = coordinates.begun(spec, window)
     names = engine.check(spec, window, allow_merged)
     place = Path(path).absolute()
     store = Store(place, spec, window, overwrite=overwrite)

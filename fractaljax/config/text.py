@@ -133,9 +133,8 @@ def load_plugins(modules: Iterable[str]) -> None:
             importlib.import_module(module)
         except Exception as error:  # whatever the user's own module raises
             raise FractaljaxError(f"plugins: cannot import '{module}': {error!r}") from error
-        contents.of_module(
-            contents.home_of(module)
-        )  # as it is imported, whatever becomes of its file
+        # as it is imported, whatever becomes of its file
+        contents.of_module(contents.home_of(module))
 
 
 def check_imported(modules: Any, where: Any) -> None:

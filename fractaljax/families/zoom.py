@@ -199,15 +199,15 @@ def begin(plan: Plan, path: str | Path, allow_merged: bool = False) -> None:
     """Keeps a plan in its folder; raises for what `check` refuses, and where that cannot be."""
     check(plan, allow_merged)
     begun = read_plan(path) is not None
-    begin_files(plan.spec, path)
+    named = begin_files(plan.spec, path)
     write_plan(path, as_tree(plan))
     if begun:
-        origins.keep(Path(path), named_files([plan.spec]), begun=True)
+        origins.keep(Path(path), named, begun=True)
 
 
-def begin_files(spec: Spec, path: str | Path) -> None:
-    """Keeps the digests of the files of a zoom that has no plan yet, before anything is trained to
-    make one; raises where a zoom was begun with other files."""
+def begin_files(spec: Spec, path: str | Path) -> origins.Named:
+    """The digests of the files of a zoom, which it keeps from here on if it has no plan yet: before
+    anything is trained to make one. Raises where a zoom was begun with other files."""
     named = named_files([spec])
     origins.check(path, named, origins.read(Path(path)))
     if read_plan(path) is None:
@@ -215,6 +215,7 @@ def begin_files(spec: Spec, path: str | Path) -> None:
         with on_disk(Path(path)):
             Path(path).mkdir(parents=True, exist_ok=True)
             origins.keep(Path(path), named, begun=False)
+    return named
 
 
 def placed(window: Window, path: str | Path) -> Window:
